@@ -27,6 +27,7 @@ from typing import Any
 import dnslib
 import psycopg
 from aiosmtpd.controller import Controller
+from redis import Redis
 from werkzeug.serving import make_server
 
 POLL_SECONDS = 0.005  # how soon a server's loop notices that it should end
@@ -349,6 +350,12 @@ def redis() -> Iterator[str]:
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     with program(command, ready="Ready to accept connections", cwd=tempfile.gettempdir()):
         yield f"redis://127.0.0.1:{port}/0"
+
+
+def empty_redis(url: str) -> None:
+    """Forget everything."""
+    with Redis.from_url(url) as client:
+        client.flushall()
 
 
 @dataclass

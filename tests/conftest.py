@@ -1,0 +1,148 @@
+"""Fixtures. Real servers come from `tests/servers.py`; what is asked for is started, once a session."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from authsvc.core import migrate
+from tests import servers
+
+NEEDS_SYSTEM_PACKAGES = frozenset({"browser", "postgres", "redis", "slow"})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out what needs a system package or is slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        needed = set(getattr(item, "fixturenames", ()))
+        if "chromium" in needed:
+            item.add_marker("browser")
+        if "redis_url" in needed:
+            item.add_marker("redis")
+        if "postgres" in needed:
+            item.add_marker("postgres")
+    if config.getoption("--fast"):
+        left_out = [item for item in items if NEEDS_SYSTEM_PACKAGES & {m.name for m in item.iter_markers()}]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+# --- databases: every test that asks for one runs on both
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """A throw-away PostgreSQL cluster."""
+    with servers.postgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
+    migrate.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: servers.Postgres) -> str:
+    """The name of a migrated PostgreSQL database to copy."""
+    postgres.admin.execute("CREATE DATABASE migrated")
+    migrate.upgrade(postgres.url("migrated"))
+    return "migrated"
+
+
+BOTH_DATABASES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=BOTH_DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database of one's own, without rows; once SQLite, once PostgreSQL."""
+    if request.param == "sqlite":
+        copy = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "authsvc.sqlite3")
+        yield f"sqlite:///{copy}"
+    else:
+        template = request.getfixturevalue("postgres_template")
+        with request.getfixturevalue("postgres").database(template) as url:
+            yield url
+
+
+@pytest.fixture(params=BOTH_DATABASES)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without tables; once SQLite, once PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.sqlite3'}"
+    else:
+        with request.getfixturevalue("postgres").database() as url:
+            yield url
+
+
+# --- other servers
+
+
+@pytest.fixture(scope="session")
+def _redis() -> Iterator[str]:
+    with servers.redis() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(_redis: str) -> str:
+    """An empty Redis."""
+    servers.empty_redis(_redis)
+    return _redis
+
+
+@pytest.fixture
+def smtp_server() -> Iterator[servers.Smtp]:
+    """A mail server: `.messages` came in, `.refuse[address] = "550 …"` turns one away."""
+    with servers.smtp() as running:
+        yield running
+
+
+@pytest.fixture
+def dns_server() -> Iterator[servers.Dns]:
+    """Two resolvers on loopback; set `.zone`, and give `.setting` to AUTHSVC_DNS_RESOLVERS."""
+    with servers.dns(servers.Zone()) as running:
+        yield running
+
+
+@pytest.fixture
+def web_server() -> Iterator[servers.Web]:
+    """An HTTP service such as RDAP: `.add_rdap({domain: answer})`, `.answers[path]`, `.url`."""
+    with servers.web() as running:
+        yield running
+
+
+# --- the browser
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A fresh browser profile's page. A script error, or anything on its console, fails the test."""
+    context = chromium.new_context(locale="en-GB")
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("console", lambda said: complaints.append(said.text))
+    yield opened
+    context.close()
+    assert [text for text in complaints if not text.startswith("Failed to load resource")] == []
+
+
+# --- the app: app, client, clock, outbox, make_account
