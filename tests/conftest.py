@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from authsvc.core import migrate
+from authsvc.core import db, migrate
 from tests import servers
 
 NEEDS_SYSTEM_PACKAGES = frozenset({"browser", "postgres", "redis", "slow"})
@@ -35,6 +35,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # --- databases: every test that asks for one runs on both
 
 
+def _make_schema(url: str) -> None:
+    migrate.upgrade(url)
+    if migrate.newest() is None:  # until the first migration is written
+        engine = db.connect(url)
+        db.Row.metadata.create_all(engine)
+        engine.dispose()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.Postgres]:
     """A throw-away PostgreSQL cluster."""
@@ -46,7 +54,7 @@ def postgres() -> Iterator[servers.Postgres]:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file to copy."""
     path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
-    migrate.upgrade(f"sqlite:///{path}")
+    _make_schema(f"sqlite:///{path}")
     return path
 
 
@@ -54,7 +62,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_template(postgres: servers.Postgres) -> str:
     """The name of a migrated PostgreSQL database to copy."""
     postgres.admin.execute("CREATE DATABASE migrated")
-    migrate.upgrade(postgres.url("migrated"))
+    _make_schema(postgres.url("migrated"))
     return "migrated"
 
 
