@@ -1,0 +1,148 @@
+"""One before-request hook: every view is marked, every caller is known, the permission table decides."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from flask import Flask, Request, Response, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import LoginManager, current_user
+from werkzeug.local import LocalProxy
+
+from authsvc import devices, holds, sessions, tokens
+from authsvc.core import db
+from authsvc.core.assurance import Action, Principal, strength_now
+from authsvc.core.errors import Forbidden, NotSignedIn, wants_json
+from authsvc.core.web import check_csrf, cookie, local_path, request_time, set_cookie
+from authsvc.policy import permission
+
+SESSION_COOKIE = "session"
+BEARER = "Bearer "
+
+
+class InHold(Forbidden):
+    """The action waits until the account's hold is over (POLICY 5)."""
+
+    code = "account_in_hold"
+    title = "This has to wait"
+
+
+class InsufficientScope(Forbidden):
+    """The token does not cover this (RFC 6750, section 3.1)."""
+
+    code = "insufficient_scope"
+    message = "The token does not cover this."
+
+
+def principal() -> Principal | None:
+    """Who makes this request, or None."""
+    user = current_user._get_current_object() if isinstance(current_user, LocalProxy) else current_user
+    return user if isinstance(user, Principal) else None
+
+
+def require_principal() -> Principal:
+    """Who makes this request. Raises NotSignedIn."""
+    found = principal()
+    if found is None:
+        raise NotSignedIn("no session")
+    return found
+
+
+def carry_over(response: Response, who: Principal, *, epoch: int) -> Response:
+    """Keep the browser that raised the epoch signed in and known, under a new session name (POLICY 6, attack S01)."""
+    if who.session_id is not None:
+        token = sessions.rotate(who.session_id, epoch=epoch)
+        set_cookie(response, SESSION_COOKIE, token, max_age_seconds=int(sessions.LIFE.total_seconds()))
+    if who.browser_id is not None:
+        devices.carry_over(who.browser_id, epoch=epoch)
+    return response
+
+
+def _load(req: Request) -> Principal | None:
+    """The caller: by bearer token on routes for programs, by session cookie on pages; never by either on the other."""
+    now = request_time()
+    if getattr(req, "machine", False):
+        header = req.headers.get("Authorization", "")
+        if not header.startswith(BEARER):
+            return None
+        found: Principal | None = tokens.principal(header.removeprefix(BEARER).strip(), now=now)
+    else:
+        found = _of_session(cookie(SESSION_COOKIE), now)
+    if found is None:
+        return None
+    return replace(found, in_hold=holds.current(found.account_id, now=now) is not None)
+
+
+def _of_session(token: str, now: datetime) -> Principal | None:
+    session = sessions.find(token, now=now) if token else None
+    if session is None:
+        return None
+    if now - session.last_used_at >= sessions.TOUCH_EVERY:
+        db.writing()
+        sessions.touch(session.id, now=now)
+        db.commit()
+    return Principal(
+        account_id=session.account_id,
+        sub=session.sub,
+        username=session.username,
+        acr=strength_now(session.acr, session.auth_time, now),
+        amr=session.amr,
+        auth_time=session.auth_time,
+        session_id=session.id,
+        browser_id=session.browser_id,
+    )
+
+
+def _ask_to_sign_in() -> ResponseReturnValue:
+    if wants_json():
+        error = NotSignedIn(f"{request.method} {request.path}")
+        raise error
+    back = request.full_path.removesuffix("?") if request.method == "GET" else "/account"
+    return redirect(url_for("login.start", next=local_path(back, "/account")), code=303)
+
+
+def register(app: Flask) -> None:
+    """Attach the hook and Flask-Login's request loader. Flask-Login keeps no cookie and no session of its own."""
+    manager = LoginManager()
+    manager.session_protection = None
+    manager.request_loader(_load)
+    manager.init_app(app)
+
+    @app.before_request
+    def enforce() -> ResponseReturnValue | None:
+        view = app.view_functions.get(request.endpoint or "")
+        if view is None or request.endpoint == "static":
+            return None
+        asked = getattr(view, "access", None)
+        if asked is None:
+            raise RuntimeError(f"{request.endpoint} is neither @public nor @requires(…)")
+        if request.method not in {"GET", "HEAD", "OPTIONS"} and not getattr(view, "machine", False):
+            check_csrf()
+        if not isinstance(asked, Action):
+            return None
+        who = principal()
+        decision = permission.decide(asked, who)
+        match decision:
+            case permission.Allowed():
+                return None
+            case permission.SignInNeeded():
+                return _ask_to_sign_in()
+            case permission.Refused(reason="insufficient_scope"):
+                raise InsufficientScope(f"{asked} asked with other scopes")
+            case permission.Refused():
+                raise in_hold(who.account_id if who else 0)
+        assert_never(decision)
+
+    @app.context_processor
+    def caller() -> dict[str, object]:
+        return {"principal": None if getattr(request, "machine", False) else principal()}
+
+
+def in_hold(account_id: int) -> InHold:
+    """The error that says until when a hold lasts."""
+    hold = holds.current(account_id, now=request_time())
+    until = f" until {hold.ends_at:%d %B %Y, %H:%M} UTC" if hold else ""
+    return InHold(
+        f"account {account_id}",
+        message=f"After a recent change to your account this waits{until}. It protects you if the change was not yours.",
+    )

@@ -1,0 +1,150 @@
+"""E-mail addresses of accounts: which are verified, which may be trusted with a mail (POLICY 8)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, select, update
+
+from authsvc.accounts.models import Address
+from authsvc.core import db
+from authsvc.core.assurance import SENIOR_AFTER
+
+NOTICES_AFTER_REMOVAL = timedelta(days=30)  # POLICY 3: a removed address still hears of changes
+TRUSTED_VERDICTS = frozenset({"healthy", "unknown"})  # POLICY 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressView:
+    """An address as other slices see it. `trusted`: may receive links and vetoes (POLICY 8)."""
+
+    id: int
+    account_id: int
+    email: str
+    domain: str
+    is_primary: bool
+    created_at: datetime
+    verified_at: datetime | None
+    generation: int
+    domain_generation: int
+    verdict: str
+    blocked_at: datetime | None
+    block_reason: str | None
+    removed_at: datetime | None
+
+    @property
+    def trusted(self) -> bool:
+        """No block, the domain's generation unchanged, and the verdict healthy or unknown."""
+        return (
+            self.verified_at is not None
+            and self.blocked_at is None
+            and self.generation == self.domain_generation
+            and self.verdict in TRUSTED_VERDICTS
+        )
+
+    @property
+    def masked(self) -> str:
+        """The address as shown to somebody who has not proved much: a•••@example.org."""
+        local, _, domain = self.email.rpartition("@")
+        return f"{local[0]}•••@{domain}"
+
+    def senior(self, now: datetime) -> bool:
+        """Verified 72 h ago or more (POLICY 3)."""
+        return self.verified_at is not None and now - self.verified_at >= SENIOR_AFTER
+
+
+_NAMES = tuple(AddressView.__dataclass_fields__)
+_ALL = select(*(getattr(Address, name) for name in _NAMES)).order_by(Address.is_primary.desc(), Address.id)
+_OF_ACCOUNT = _ALL.where(Address.account_id == bindparam("account_id"))
+_LIVE = _OF_ACCOUNT.where(Address.removed_at.is_(None))
+
+
+def addresses(account_id: int, *, with_removed: bool = False) -> list[AddressView]:
+    """The account's addresses, primary first; with removed ones where asked."""
+    rows = db.session().execute(_OF_ACCOUNT if with_removed else _LIVE, {"account_id": account_id})
+    return [AddressView(**row._mapping) for row in rows]
+
+
+def mail_address(account_id: int) -> AddressView | None:
+    """The primary address, verified or not: where codes and reset links go."""
+    return next((a for a in addresses(account_id) if a.is_primary), None)
+
+
+def owner_of_address(email: str) -> int | None:
+    """The account that verified this normalised address."""
+    query = select(Address.account_id).where(
+        Address.email == email, Address.verified_at.is_not(None), Address.removed_at.is_(None)
+    )
+    return db.session().scalar(query)
+
+
+def add_address(account_id: int, email: str, *, is_primary: bool, verified_at: datetime | None, now: datetime) -> int:
+    """Add a normalised address and return its id. Raises IntegrityError when a verified one exists elsewhere."""
+    row = Address(
+        account_id=account_id,
+        email=email,
+        domain=email.rpartition("@")[2],
+        is_primary=is_primary,
+        created_at=now,
+        verified_at=verified_at,
+    )
+    db.session().add(row)
+    db.session().flush()
+    return row.id
+
+
+def verify_address(address_id: int, *, generation: int, now: datetime) -> None:
+    """The owner proved the address now, in this generation of its domain. Lifts nothing (see lift_block)."""
+    change = update(Address).where(Address.id == address_id)
+    db.session().execute(change.values(verified_at=now, generation=generation, domain_generation=generation))
+
+
+def remove_address(account_id: int, address_id: int, *, now: datetime) -> bool:
+    """Take a secondary address off the account. False when there is none such, or it is the primary one."""
+    change = update(Address).where(
+        Address.id == address_id,
+        Address.account_id == account_id,
+        Address.removed_at.is_(None),
+        Address.is_primary.is_(False),
+    )
+    return db.session().scalar(change.values(removed_at=now).returning(Address.id)) is not None
+
+
+def make_primary(account_id: int, address_id: int) -> bool:
+    """Make a verified address the primary one. False when the account has no such address."""
+    chosen = update(Address).where(
+        Address.id == address_id,
+        Address.account_id == account_id,
+        Address.verified_at.is_not(None),
+        Address.removed_at.is_(None),
+    )
+    if db.session().scalar(chosen.values(is_primary=True).returning(Address.id)) is None:
+        return False
+    others = update(Address).where(Address.account_id == account_id, Address.id != address_id)
+    db.session().execute(others.values(is_primary=False))
+    return True
+
+
+def set_trust(domain: str, *, verdict: str, generation: int) -> None:
+    """Write what the domain check found to every address at the domain; one statement for all of them."""
+    change = update(Address).where(Address.domain == domain)
+    db.session().execute(change.values(verdict=verdict, domain_generation=generation))
+
+
+def block_address(address_id: int, *, reason: str, now: datetime) -> bool:
+    """Store a reset block. False when it was blocked already; the first reason and time stay."""
+    change = update(Address).where(Address.id == address_id, Address.blocked_at.is_(None))
+    return db.session().scalar(change.values(blocked_at=now, block_reason=reason).returning(Address.id)) is not None
+
+
+def lift_block(address_id: int) -> None:
+    """Forget a block. Only what POLICY 8 names may call for this."""
+    db.session().execute(update(Address).where(Address.id == address_id).values(blocked_at=None, block_reason=None))
+
+
+def trusted_recipients(account_id: int, *, now: datetime) -> list[str]:
+    """Where security mails go: every trusted address, also those removed in the last 30 days (POLICY 3)."""
+    return [
+        a.email
+        for a in addresses(account_id, with_removed=True)
+        if a.trusted and (a.removed_at is None or now - a.removed_at < NOTICES_AFTER_REMOVAL)
+    ]

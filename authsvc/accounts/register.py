@@ -1,0 +1,104 @@
+"""The register of authenticators: what is enrolled, since when, and whether it is senior."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, select, update
+
+from authsvc.accounts.models import Account, Authenticator
+from authsvc.core import db
+from authsvc.core.assurance import SENIOR_AFTER, Factor
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthenticatorView:
+    """One enrolled authenticator. A WebAuthn credential is of kind PASSKEY: it can do both (POLICY 1)."""
+
+    id: int
+    kind: Factor
+    label: str
+    created_at: datetime
+    senior: bool
+    last_used_at: datetime | None
+    backed_up: bool | None
+
+
+_ENROLLED = (
+    select(Authenticator)
+    .where(Authenticator.account_id == bindparam("account_id"), Authenticator.revoked_at.is_(None))
+    .order_by(Authenticator.created_at, Authenticator.id)
+)
+
+
+def enrolled(account_id: int, *, now: datetime) -> list[AuthenticatorView]:
+    """What the account has enrolled, oldest first."""
+    return [
+        AuthenticatorView(
+            id=row.id,
+            kind=Factor(row.kind),
+            label=row.label,
+            created_at=row.created_at,
+            senior=row.senior_at <= now,
+            last_used_at=row.last_used_at,
+            backed_up=row.backed_up,
+        )
+        for row in db.session().scalars(_ENROLLED, {"account_id": account_id})
+    ]
+
+
+def add_authenticator(
+    account_id: int,
+    kind: Factor,
+    label: str,
+    *,
+    browser_known_for: timedelta,
+    backed_up: bool | None = None,
+    now: datetime,
+) -> int:
+    """Enter an authenticator and return its id.
+
+    It is junior for 72 h, except an account's first one ever when enrolled on the day the account was made
+    or from a browser known for 30 days (POLICY 3).
+    """
+    account = db.session().get_one(Account, account_id)
+    first = db.session().scalar(select(Authenticator.id).where(Authenticator.account_id == account_id).limit(1)) is None
+    senior_at_once = first and (now - account.created_at < timedelta(days=1) or browser_known_for >= timedelta(days=30))
+    row = Authenticator(
+        account_id=account_id,
+        kind=kind.value,
+        label=label,
+        created_at=now,
+        senior_at=now if senior_at_once else now + SENIOR_AFTER,
+        backed_up=backed_up,
+    )
+    db.session().add(row)
+    db.session().flush()
+    return row.id
+
+
+def rename_authenticator(account_id: int, authenticator_id: int, label: str) -> bool:
+    """Give it another label. False when the account has no such authenticator."""
+    change = update(Authenticator).where(
+        Authenticator.id == authenticator_id,
+        Authenticator.account_id == account_id,
+        Authenticator.revoked_at.is_(None),
+    )
+    return db.session().scalar(change.values(label=label).returning(Authenticator.id)) is not None
+
+
+def revoke_authenticator(account_id: int, authenticator_id: int, *, now: datetime) -> bool:
+    """End it for good. False when the account has no such authenticator, or it was revoked before."""
+    change = update(Authenticator).where(
+        Authenticator.id == authenticator_id,
+        Authenticator.account_id == account_id,
+        Authenticator.revoked_at.is_(None),
+    )
+    return db.session().scalar(change.values(revoked_at=now).returning(Authenticator.id)) is not None
+
+
+def note_use(authenticator_id: int, *, now: datetime, backed_up: bool | None = None) -> None:
+    """Remember the last use, and whether a passkey is synced by now."""
+    change = update(Authenticator).where(Authenticator.id == authenticator_id).values(last_used_at=now)
+    if backed_up is not None:
+        change = change.values(backed_up=backed_up)
+    db.session().execute(change)

@@ -1,0 +1,99 @@
+"""Guesses charged per account and browser, committed before the secret is compared (POLICY 7).
+
+The rules are in `policy/budget.py`. Each known browser has a budget of its own, unknown ones share one, so that
+strangers cannot use up the owner's.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import String, Text, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from authsvc.core import crypto, db
+from authsvc.core.db import BigId, Row
+from authsvc.policy import budget
+from authsvc.policy.budget import BUDGETS, Spent
+
+
+class Budget(Row):
+    """What one subject spent for one purpose. `key` names account (or canonical unknown name), purpose and browser."""
+
+    __tablename__ = "budgets"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    key: Mapped[str] = mapped_column(String(160), unique=True)
+    times: Mapped[str] = mapped_column(Text)  # JSON list of seconds since 1970
+    streak: Mapped[int]
+    updated_at: Mapped[datetime]
+
+
+@dataclass(frozen=True)
+class Charge:
+    """Whether the guess may be tried; if not, how long to wait. `streak`: failures in a row, this guess included."""
+
+    allowed: bool
+    retry_after: timedelta
+    streak: int
+
+
+_FIND = select(Budget.times, Budget.streak).where(Budget.key == bindparam("k")).with_for_update()
+_INSERT = insert(Budget)
+_UPDATE = (
+    update(Budget)
+    .where(Budget.key == bindparam("k"))
+    .values(times=bindparam("t"), streak=bindparam("s"), updated_at=bindparam("u"))
+)
+_CLEAR = delete(Budget).where(Budget.key == bindparam("k"))
+
+
+def subject_of(account_id: int | None, name: str) -> str:
+    """Whom a guess is charged to: the account after look-up, or the canonical form of an unknown name."""
+    if account_id is not None:
+        return f"account:{account_id}"
+    return "name:" + crypto.keyed_digest("unknown-name", name.strip().lower()).hex()[:32]
+
+
+def _key(purpose: str, subject: str, browser_id: int | None) -> str:
+    return f"{purpose}|{subject}|{browser_id if browser_id is not None else 'unknown-browsers'}"
+
+
+def charge(purpose: str, subject: str, browser_id: int | None, *, now: datetime) -> Charge:
+    """Charge one guess and commit, so that no rollback gives it back and rivals see it (attack L06)."""
+    key, at = _key(purpose, subject, browser_id), now.timestamp()
+    session = db.session()
+    found = session.execute(_FIND, {"k": key}).first()
+    spent = Spent(tuple(json.loads(found[0])), found[1]) if found else Spent()
+    outcome = budget.charge(spent, BUDGETS[purpose], at)
+    if isinstance(outcome, budget.Refused):
+        db.commit()
+        return Charge(False, timedelta(seconds=outcome.until - at), spent.streak)
+    values = {"t": json.dumps(outcome.spent.times), "s": outcome.spent.streak, "u": now}
+    if found:
+        session.execute(_UPDATE, {"k": key, **values})
+    else:
+        try:
+            with session.begin_nested():
+                session.execute(_INSERT, {"key": key, "times": values["t"], "streak": values["s"], "updated_at": now})
+        except IntegrityError:  # a rival made the row first: charge that one
+            return charge(purpose, subject, browser_id, now=now)
+    db.commit()
+    return Charge(True, timedelta(0), outcome.spent.streak)
+
+
+def clear(purpose: str, subject: str, browser_id: int | None) -> None:
+    """A success: forget the failures of this budget."""
+    db.session().execute(_CLEAR, {"k": _key(purpose, subject, browser_id)})
+
+
+def streak(purpose: str, subject: str, browser_id: int | None) -> int:
+    """Failures in a row so far."""
+    query = select(Budget.streak).where(Budget.key == _key(purpose, subject, browser_id))
+    return db.session().scalar(query) or 0
+
+
+def purge(*, before: datetime) -> int:
+    """Delete budgets untouched since `before`; returns how many."""
+    return len(db.session().scalars(delete(Budget).where(Budget.updated_at < before).returning(Budget.id)).all())

@@ -1,0 +1,1 @@
+"""Words and plumbing that every slice shares. Knows no slice."""

@@ -1,0 +1,115 @@
+"""What was seen of a mail domain: the words in which `adapters` report and `policy` judges.
+
+A fault ("did not answer") is evidence like any other; nothing here is an opinion. Times are aware UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class DnsFault(StrEnum):
+    """Why DNS gave no usable answer."""
+
+    SERVFAIL = "DNS_SERVFAIL"  # also REFUSED and the like
+    TIMEOUT = "DNS_TIMEOUT"
+    BOGUS = "DNSSEC_BOGUS"
+    INCONSISTENT = "DNS_INCONSISTENT"  # the name exists for one type and not for another
+    DISAGREE = "RESOLVERS_DISAGREE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailHost:
+    """One host that takes mail for the domain, and where it lives; without addresses it cannot be reached."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DnsEvidence:
+    """What DNS says about where mail for a domain goes. With a `fault` the other fields say nothing."""
+
+    fault: DnsFault | None = None
+    exists: bool = True  # false: NXDOMAIN
+    null_mx: bool = False  # RFC 7505
+    implicit_mx: bool = False  # no MX; the domain's own address takes the mail (RFC 5321, 5.1)
+    mail_hosts: tuple[MailHost, ...] = ()
+    name_servers: tuple[str, ...] = ()  # of the registrable domain
+
+    def as_json(self) -> dict[str, Any]:
+        """Values that JSON can hold; `from_json` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "DnsEvidence":
+        """Read back what `as_json` made."""
+        values = dict(stored)
+        values.update(
+            fault=DnsFault(values["fault"]) if values["fault"] else None,
+            mail_hosts=tuple(
+                MailHost(name=host["name"], addresses=tuple(host["addresses"])) for host in values["mail_hosts"]
+            ),
+            name_servers=tuple(values["name_servers"]),
+        )
+        return cls(**values)
+
+
+class RdapOutcome(StrEnum):
+    """How the question to the registry ended."""
+
+    FOUND = "found"
+    NOT_FOUND = "not_found"
+    UNAVAILABLE = "unavailable"  # no answer, refused, or not what it should be
+    NO_SERVICE = "no_service"  # no registry to ask: private suffix, or a TLD without RDAP
+
+
+@dataclass(frozen=True, kw_only=True)
+class RdapEvidence:
+    """What the registry says about the registrable domain (RFC 9083). Without FOUND it says nothing."""
+
+    outcome: RdapOutcome
+    detail: str = ""  # why there is no answer, for operators
+    retry_after_seconds: int | None = None
+    statuses: frozenset[str] = frozenset()  # lower case, without spaces
+    registered_at: datetime | None = None  # the latest registration or re-registration
+    expires_at: datetime | None = None
+    transferred_at: datetime | None = None
+    handle: str = ""
+    registrar: str = ""
+    name_servers: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Values that JSON can hold; `from_json` reads them back."""
+        times = {name: value.isoformat() for name, value in self._times().items()}
+        return {**asdict(self), "statuses": sorted(self.statuses), **times}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "RdapEvidence":
+        """Read back what `as_json` made."""
+        values = dict(stored)
+        for name in _TIMES:
+            values[name] = datetime.fromisoformat(values[name]) if values[name] else None
+        values.update(
+            outcome=RdapOutcome(values["outcome"]),
+            statuses=frozenset(values["statuses"]),
+            name_servers=tuple(values["name_servers"]),
+        )
+        return cls(**values)
+
+    def _times(self) -> dict[str, datetime]:
+        return {name: value for name in _TIMES if (value := getattr(self, name)) is not None}
+
+
+_TIMES = tuple(f.name for f in fields(RdapEvidence) if f.name.endswith("_at"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All that one look at a mail domain found."""
+
+    domain: str  # A-label
+    dns: DnsEvidence
+    rdap: RdapEvidence

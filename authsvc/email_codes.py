@@ -1,0 +1,120 @@
+"""One-time codes by mail, each bound to what it is for: one pending sign-in, registration, address or action."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Index, String, delete, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from authsvc import budgets, mail
+from authsvc.core import crypto, db
+from authsvc.core.db import BigId, Row
+
+DIGITS = 8  # 25 guesses an hour (5 mails of 5 tries) against 10^8
+LIFE = timedelta(minutes=10)
+MAX_TRIES = 5
+
+
+class EmailCode(Row):
+    """One code. `bound_to` names the one thing it counts for, such as "login:17"."""
+
+    __tablename__ = "email_codes"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    bound_to: Mapped[str] = mapped_column(String(80))
+    address: Mapped[str] = mapped_column(String(320))
+    digest: Mapped[bytes]
+    tries: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    spent_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("ix_email_codes_bound_to", "bound_to"),)
+
+
+def issue(bound_to: str, address: str, *, now: datetime) -> str:
+    """Make a code, void older ones of the same purpose, and return it for the mail (never stored in clear)."""
+    older = update(EmailCode).where(EmailCode.bound_to == bound_to, EmailCode.spent_at.is_(None))
+    db.session().execute(older.values(spent_at=now))
+    code = crypto.random_digits(DIGITS)
+    db.session().add(
+        EmailCode(
+            bound_to=bound_to,
+            address=address,
+            digest=crypto.keyed_digest("email-code", bound_to, address, code),
+            created_at=now,
+            expires_at=now + LIFE,
+        )
+    )
+    db.session().flush()
+    return code
+
+
+def hand_over(
+    bound_to: str,
+    address: str,
+    *,
+    kind: str,
+    subject: str,
+    account_id: int | None,
+    browser_id: int | None,
+    now: datetime,
+    **values: object,
+) -> bool:
+    """Charge, make and mail a code. False, and nothing sent, when the budget for mailed codes is empty (attack R23)."""
+    whom = budgets.subject_of(account_id, address)
+    if not budgets.charge("mailed_code", whom, browser_id, now=now).allowed:
+        return False
+    code = issue(bound_to, address, now=now)
+    mail.send(
+        kind,
+        to=address,
+        subject=subject,
+        now=now,
+        account_id=account_id,
+        not_after=now + LIFE,
+        code=code,
+        **values,
+    )
+    return True
+
+
+def try_once(bound_to: str, *, now: datetime) -> int | None:
+    """Charge one try to the live code and commit; returns its id, or None when there is none or no try is left."""
+    change = update(EmailCode).where(
+        EmailCode.bound_to == bound_to,
+        EmailCode.spent_at.is_(None),
+        EmailCode.expires_at > now,
+        EmailCode.tries < MAX_TRIES,
+    )
+    found = db.session().scalar(change.values(tries=EmailCode.tries + 1).returning(EmailCode.id))
+    db.commit()
+    return found
+
+
+def spend(bound_to: str, code: str, *, now: datetime) -> str | None:
+    """Check a code and spend it; returns the address it proved, or None. Of two at once one wins (attack T06)."""
+    code_id = try_once(bound_to, now=now)
+    if code_id is None:
+        return None
+    row = db.session().execute(select(EmailCode.address, EmailCode.digest).where(EmailCode.id == code_id)).one()
+    if not any(crypto.same(row.digest, d) for d in crypto.keyed_digests("email-code", bound_to, row.address, code)):
+        return None
+    change = update(EmailCode).where(EmailCode.id == code_id, EmailCode.spent_at.is_(None), EmailCode.expires_at > now)
+    spent = db.session().scalar(change.values(spent_at=now).returning(EmailCode.id))
+    return row.address if spent is not None else None
+
+
+def sent(bound_to: str) -> tuple[datetime, datetime] | None:
+    """When the newest live code was sent and when it ends."""
+    query = select(EmailCode.created_at, EmailCode.expires_at).where(
+        EmailCode.bound_to == bound_to, EmailCode.spent_at.is_(None)
+    )
+    row = db.session().execute(query.order_by(EmailCode.id.desc()).limit(1)).first()
+    return (row.created_at, row.expires_at) if row else None
+
+
+def purge(*, before: datetime) -> int:
+    """Delete codes made before the time; returns how many."""
+    return len(
+        db.session().scalars(delete(EmailCode).where(EmailCode.created_at < before).returning(EmailCode.id)).all()
+    )

@@ -1,0 +1,49 @@
+"""Rows of sign-ins under way and enrolments under way."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from authsvc.core.db import BigId, Row
+
+
+class PendingLogin(Row):
+    """A sign-in under way in one browser. Holds no rights (attack T07)."""
+
+    __tablename__ = "pending_logins"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    epoch: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    proved: Mapped[str] = mapped_column(String(120), default="")  # Factor values, space-separated
+    senior: Mapped[str] = mapped_column(String(120), default="")
+    hardware: Mapped[bool] = mapped_column(default=False)
+    mailbox_checked: Mapped[bool] = mapped_column(default=False)
+    password_replaced: Mapped[bool] = mapped_column(default=False)
+    recovery_code_id: Mapped[int | None]  # spent only when the sign-in completes
+    challenge: Mapped[bytes | None] = mapped_column(LargeBinary)
+    challenge_for: Mapped[str] = mapped_column(String(10), default="")
+    next_path: Mapped[str] = mapped_column(String(4096), default="")
+    consumed_at: Mapped[datetime | None]
+
+
+class Enrolment(Row):
+    """An authenticator being enrolled, by a session or inside a sign-in. It counts only when finished."""
+
+    __tablename__ = "enrolments"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    owner: Mapped[str] = mapped_column(String(40), index=True)  # "session:7" or "login:9"
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    epoch: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(10))  # "totp" or "key"
+    label: Mapped[str] = mapped_column(String(60), default="")
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)  # JSON: seed, challenge, proof, recovery codes
+    proved_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    finished_at: Mapped[datetime | None]

@@ -1,0 +1,370 @@
+"""The pending login: started, found, its facts gathered, its proofs checked and noted."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, delete, select, update
+
+from authsvc import (
+    accounts,
+    audit,
+    budgets,
+    devices,
+    domains,
+    email_codes,
+    mandates,
+    passwords,
+    recovery_codes,
+    totp,
+    webauthn,
+)
+from authsvc.accounts import AccountRow, AccountView, AddressView, AuthenticatorView
+from authsvc.audit import EventType
+from authsvc.core import crypto, db
+from authsvc.core.assurance import PHISHING_RESISTANT, Factor
+from authsvc.core.errors import AuthError
+from authsvc.core.web import client, cookie, local_path, request_time, settings
+from authsvc.login import enrolment
+from authsvc.login.models import Enrolment, PendingLogin
+from authsvc.policy.budget import STREAK_NEEDS_CODE
+from authsvc.policy.hold import ABSENCE
+from authsvc.policy.login import LoginFacts
+
+LIFE = timedelta(minutes=15)
+COOKIE = "login"
+BROWSER_COOKIE = "browser"
+
+
+class LoginExpired(AuthError):
+    """The pending login is older than LIFE, was used, or died with the account's epoch."""
+
+    status = 401
+    code = "login_expired"
+    title = "This sign-in has ended"
+    message = "It took too long, or was finished in another tab. Please start again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """A live pending login, as loaded for this request."""
+
+    id: int
+    account_id: int | None
+    epoch: int
+    proved: frozenset[Factor]
+    senior: frozenset[Factor]
+    hardware: bool
+    mailbox_checked: bool
+    password_replaced: bool
+    recovery_code_id: int | None
+    challenge: bytes | None
+    challenge_for: str
+    next_path: str
+
+    @property
+    def bound_to(self) -> str:
+        """What codes and enrolments of this sign-in are bound to."""
+        return f"login:{self.id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """The facts for the policy, and what pages and mails say about them."""
+
+    facts: LoginFacts
+    account: AccountView
+    address: AddressView | None
+    authenticators: list[AuthenticatorView]
+    browser: devices.BrowserView | None
+
+
+_COLUMNS = [getattr(PendingLogin, name) for name in Pending.__dataclass_fields__]
+_FIND = (
+    select(*_COLUMNS)
+    .outerjoin(AccountRow, AccountRow.id == PendingLogin.account_id)
+    .where(
+        PendingLogin.digest == bindparam("digest"),
+        PendingLogin.consumed_at.is_(None),
+        PendingLogin.expires_at > bindparam("now"),
+        (PendingLogin.account_id.is_(None))
+        | ((PendingLogin.epoch == AccountRow.epoch) & AccountRow.disabled_at.is_(None)),
+    )
+)
+
+
+def _factors(text: str) -> frozenset[Factor]:
+    return frozenset(Factor(word) for word in text.split())
+
+
+def _words(factors: frozenset[Factor]) -> str:
+    return " ".join(sorted(factors))
+
+
+def find(token: str, *, now: datetime) -> Pending | None:
+    """The live pending login of a cookie."""
+    row = db.session().execute(_FIND, {"digest": crypto.digest(token), "now": now}).first() if token else None
+    if row is None:
+        return None
+    values = dict(row._mapping)
+    values["proved"], values["senior"] = _factors(values["proved"]), _factors(values["senior"])
+    return Pending(**values)
+
+
+def current() -> Pending:
+    """The pending login of this browser. Raises LoginExpired."""
+    found = find(cookie(COOKIE), now=request_time())
+    if found is None:
+        raise LoginExpired("no live pending login")
+    return found
+
+
+def begin_for(
+    account: AccountView | None,
+    *,
+    proved: frozenset[Factor] = frozenset(),
+    mailbox_checked: bool = False,
+    next_path: str,
+    now: datetime,
+) -> str:
+    """Start a pending login and return the token for its cookie."""
+    token = crypto.random_token()
+    db.session().add(
+        PendingLogin(
+            digest=crypto.digest(token),
+            account_id=account.id if account else None,
+            epoch=account.epoch if account else 0,
+            created_at=now,
+            expires_at=now + LIFE,
+            proved=_words(proved),
+            mailbox_checked=mailbox_checked,
+            next_path=local_path(next_path, ""),
+        )
+    )
+    db.session().flush()
+    return token
+
+
+def try_password(name: str, password: str, *, next_path: str, now: datetime) -> str | None:
+    """Check a first factor; the token of a new pending login, or None, alike for every cause (POLICY 2, rule 1)."""
+    account = accounts.find(name)
+    browser = devices.find(cookie(BROWSER_COOKIE), account.id) if account else None
+    verified = passwords.verify(
+        account.id if account else None,
+        password,
+        name=name,
+        browser_id=browser.id if browser else None,
+        now=now,
+    )
+    if account is None or not verified.ok or account.disabled:
+        reason = "password" if verified.charged else "budget"
+        audit.record(
+            EventType.LOGIN_FAILED,
+            account_id=account.id if account else None,
+            at=now,
+            client=client(),
+            reason=reason,
+        )
+        return None
+    return begin_for(account, proved=frozenset({Factor.PASSWORD}), next_path=next_path, now=now)
+
+
+def gather(pending: Pending, *, now: datetime) -> Situation | None:
+    """Read what the policy needs to know; None while no account is named yet."""
+    if pending.account_id is None:
+        return None
+    account = accounts.get(pending.account_id)
+    authenticators = accounts.enrolled(account.id, now=now)
+    address = accounts.mail_address(account.id)
+    browser = devices.find(cookie(BROWSER_COOKIE), account.id)
+    subject = budgets.subject_of(account.id, "")
+    streak = budgets.streak("second_factor", subject, browser.id if browser else None) if authenticators else 0
+    absent = account.last_sign_in_at is not None and now - account.last_sign_in_at > ABSENCE
+    facts = LoginFacts(
+        proved=pending.proved,
+        senior=pending.senior,
+        frozen=account.frozen,
+        enrolled=frozenset(a.kind for a in authenticators),
+        code_also_needed=streak >= STREAK_NEEDS_CODE,
+        mailbox=domains.mailbox_worth(address),
+        mailbox_checked=pending.mailbox_checked,
+        code_waived=settings().mailed_code == "new-browsers" and browser is not None,
+        senior_browser=browser is not None and domains.seen_while_healthy(address, browser.first_seen_at, now=now),
+        password_must_change=account.password_must_change is not None,
+        password_replaced=pending.password_replaced,
+        mandate=mandates.in_force(account.id, now=now),
+        long_absent=absent,
+    )
+    return Situation(facts=facts, account=account, address=address, authenticators=authenticators, browser=browser)
+
+
+def _note(pending: Pending, **values: object) -> None:
+    db.session().execute(update(PendingLogin).where(PendingLogin.id == pending.id).values(values))
+
+
+def _prove(pending: Pending, factor: Factor, *, senior: bool, **values: object) -> None:
+    proved = pending.proved | {factor}
+    strong = pending.senior | {factor} if senior else pending.senior
+    _note(pending, proved=_words(proved), senior=_words(strong), **values)
+
+
+def check_email_code(pending: Pending, code: str, *, now: datetime) -> bool:
+    """Check the mailed code of this sign-in. Only after a right password (POLICY 2, rule 4)."""
+    if pending.account_id is None or Factor.PASSWORD not in pending.proved:
+        raise LoginExpired("code before password")
+    address = email_codes.spend(pending.bound_to, code, now=now)
+    if address is None:
+        audit.record(EventType.LOGIN_CODE_FAILED, account_id=pending.account_id, at=now, client=client())
+        return False
+    domains.first_proof(pending.account_id, address, now=now)
+    _note(pending, mailbox_checked=True)
+    return True
+
+
+@dataclass(frozen=True)
+class CodeChecked:
+    """The outcome of one second-factor guess; `wait` in seconds when the budget was empty."""
+
+    ok: bool
+    wait: int | None = None
+
+
+def check_code(pending: Pending, factor: Factor, code: str, *, now: datetime) -> CodeChecked:
+    """Check a TOTP or recovery code, charged before it is compared; both share one budget (attack L01)."""
+    if pending.account_id is None or Factor.PASSWORD not in pending.proved:
+        raise LoginExpired("second factor before password")
+    browser = devices.find(cookie(BROWSER_COOKIE), pending.account_id)
+    browser_id = browser.id if browser else None
+    subject = budgets.subject_of(pending.account_id, "")
+    charge = budgets.charge("second_factor", subject, browser_id, now=now)
+    if not charge.allowed:
+        return CodeChecked(False, wait=int(charge.retry_after.total_seconds()) + 1)
+    if factor is Factor.RECOVERY_CODE:
+        code_id = recovery_codes.check(pending.account_id, code)
+        if code_id is not None:
+            _prove(pending, factor, senior=False, recovery_code_id=code_id)
+            budgets.clear("second_factor", subject, browser_id)
+            return CodeChecked(True)
+    else:
+        authenticator_id = totp.verify(pending.account_id, code, now=now)
+        if authenticator_id is not None:
+            accounts.note_use(authenticator_id, now=now)
+            _prove(pending, factor, senior=_is_senior(pending.account_id, authenticator_id, now))
+            if charge.streak <= STREAK_NEEDS_CODE:  # beyond, the mailed code must come first
+                budgets.clear("second_factor", subject, browser_id)
+            return CodeChecked(True)
+    audit.record(
+        EventType.SECOND_FACTOR_FAILED,
+        account_id=pending.account_id,
+        at=now,
+        client=client(),
+        factor=factor.value,
+    )
+    return CodeChecked(False)
+
+
+def _is_senior(account_id: int, authenticator_id: int, now: datetime) -> bool:
+    return any(a.id == authenticator_id and a.senior for a in accounts.enrolled(account_id, now=now))
+
+
+def key_challenge(pending: Pending, purpose: str) -> str:
+    """Options for a WebAuthn assertion as JSON; the challenge is bound to this sign-in and purpose (attack W04)."""
+    account_id = pending.account_id if purpose == "key" else None
+    options, challenge = webauthn.begin_assertion(
+        account_id, user_verification="discouraged" if purpose == "key" else "required"
+    )
+    _note(pending, challenge=challenge, challenge_for=purpose)
+    return options
+
+
+def check_key(pending: Pending, credential: str, purpose: str, *, now: datetime) -> bool:
+    """Check an assertion: `passkey` names the account by itself, `key` stands beside the password."""
+    taken = update(PendingLogin).where(
+        PendingLogin.id == pending.id,
+        PendingLogin.challenge == pending.challenge,
+        PendingLogin.challenge_for == purpose,
+    )
+    if (
+        pending.challenge is None
+        or db.session().scalar(taken.values(challenge=None).returning(PendingLogin.id)) is None
+    ):
+        return False
+    if purpose == "key" and (pending.account_id is None or Factor.PASSWORD not in pending.proved):
+        raise LoginExpired("key before password")
+    found = webauthn.verify_assertion(
+        credential,
+        pending.challenge,
+        account_id=pending.account_id if purpose == "key" else None,
+        user_verification_required=purpose == "passkey",
+        now=now,
+    )
+    if not isinstance(found, webauthn.Assertion):
+        if pending.account_id is not None:
+            audit.record(
+                EventType.SECOND_FACTOR_FAILED,
+                account_id=pending.account_id,
+                at=now,
+                client=client(),
+                factor="webauthn",
+            )
+        return False
+    account = accounts.get(found.account_id)
+    if account.disabled:
+        return False
+    factor = Factor.PASSKEY if found.user_verified else Factor.SECURITY_KEY
+    senior = _is_senior(account.id, found.authenticator_id, now)
+    _prove(pending, factor, senior=senior, hardware=found.hardware, account_id=account.id, epoch=account.epoch)
+    return True
+
+
+def set_next(pending: Pending, path: str) -> None:
+    """Where this sign-in leads when it completes."""
+    _note(pending, next_path=local_path(path, pending.next_path))
+
+
+def note_enrolled(pending: Pending, enrolled: enrolment.Enrolled, *, now: datetime) -> None:
+    """What was enrolled inside this sign-in counts as proved in it (POLICY 2, rule 6)."""
+    if pending.account_id is None:
+        raise LoginExpired("enrolled without an account")
+    senior = _is_senior(pending.account_id, enrolled.authenticator_id, now)
+    _prove(pending, enrolled.factor, senior=senior, hardware=enrolled.hardware)
+
+
+def drop(pending: Pending, *, now: datetime) -> None:
+    """End a pending login that its owner does not want."""
+    _note(pending, consumed_at=now)
+
+
+def replace_password(pending: Pending, account: AccountView, password: str, *, now: datetime) -> str | None:
+    """Set the new password that this sign-in has to have; why it is refused, or None when done.
+
+    The epoch rises (POLICY 6) and this sign-in goes on in the new one.
+    """
+    problem = passwords.problem_with(password, username=account.username)
+    if problem is not None:
+        return problem
+    if passwords.verify(account.id, password, name=account.username, browser_id=None, now=now).ok:
+        return "Choose a password that is not the present one."
+    passwords.set_hash(account.id, passwords.hash_new(password), breach_checked=True, now=now)
+    browser = devices.find(cookie(BROWSER_COOKIE), account.id)
+    epoch = accounts.raise_epoch(account.id)
+    if browser is not None:
+        devices.carry_over(browser.id, epoch=epoch)
+    _note(pending, epoch=epoch, password_replaced=True)
+    return None
+
+
+def ways(situation: Situation) -> list[str]:
+    """The second-factor ways of the page, strongest first."""
+    any_of = situation.facts.sufficient()
+    found = ["key"] if any_of & PHISHING_RESISTANT else []
+    if Factor.TOTP in any_of:
+        found.append("totp")
+    if recovery_codes.left(situation.account.id):
+        found.append("recovery_code")
+    return found
+
+
+def purge(*, before: datetime) -> None:
+    """Delete sign-ins and enrolments that ended before the time."""
+    db.session().execute(delete(PendingLogin).where(PendingLogin.expires_at < before))
+    db.session().execute(delete(Enrolment).where(Enrolment.expires_at < before))

@@ -1,0 +1,152 @@
+"""The outbox: messages written in the transaction of what they announce, delivered by the worker.
+
+Bodies may hold codes and links, so they are sealed at rest and erased once handed over.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from typing import Any
+
+from flask import render_template
+from sqlalchemy import ForeignKey, LargeBinary, String, insert, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from authsvc import accounts, adapters
+from authsvc.core import crypto, db
+from authsvc.core.db import BigId, Row
+from authsvc.core.web import settings
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=2)
+FIRST_RETRY = timedelta(seconds=30)
+GIVE_UP_AFTER = timedelta(days=3)
+
+
+class Message(Row):
+    """One mail to one address. `body` is sealed, and empty once the mail is handed over or dropped."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    recipient: Mapped[str] = mapped_column(String(320))
+    subject: Mapped[str] = mapped_column(String(200))
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime]
+    not_after: Mapped[datetime | None]  # a code or link that would arrive too old is dropped
+    due_at: Mapped[datetime] = mapped_column(index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    claimed_until: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    dropped_at: Mapped[datetime | None]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What one round of delivery did."""
+
+    sent: int = 0
+    retried: int = 0
+    dropped: int = 0
+
+
+_INSERT = insert(Message)
+
+
+def send(
+    kind: str,
+    *,
+    to: str,
+    subject: str,
+    now: datetime,
+    account_id: int | None = None,
+    not_after: datetime | None = None,
+    **values: object,
+) -> None:
+    """Write a mail from `templates/mail/<kind>.txt` to the outbox. `to` is a stored address, never a typed one."""
+    body = render_template(f"mail/{kind}.txt", now=now, to=to, **values)
+    row = {
+        "account_id": account_id,
+        "kind": kind,
+        "recipient": to,
+        "subject": subject,
+        "body": crypto.seal(body.encode(), "mail"),
+        "created_at": now,
+        "not_after": not_after,
+        "due_at": now,
+        "attempts": 0,
+    }
+    db.session().execute(_INSERT, row)
+
+
+def notify(account_id: int, kind: str, *, subject: str, now: datetime, **values: Any) -> int:
+    """Write a security mail to every trusted address of the account (POLICY 3); returns to how many. Never limited."""
+    recipients = accounts.trusted_recipients(account_id, now=now)
+    for address in recipients:
+        send(kind, to=address, subject=subject, now=now, account_id=account_id, **values)
+    return len(recipients)
+
+
+def deliver(*, now: datetime, limit: int = 50) -> Delivered:
+    """Hand due mails over, one transaction each; a failure waits longer each time. The worker's task."""
+    ids = db.claim(
+        Message.id,
+        Message.claimed_until,
+        Message.sent_at.is_(None) & Message.dropped_at.is_(None) & (Message.due_at <= now),
+        limit=limit,
+        lease=LEASE,
+        now=now,
+        order_by=Message.due_at,
+    )
+    sent = retried = dropped = 0
+    for message_id in ids:
+        with db.transaction() as session:
+            row = session.get_one(Message, message_id)
+        if (row.not_after is not None and now >= row.not_after) or now - row.created_at > GIVE_UP_AFTER:
+            _finish(message_id, dropped_at=now, body=None)
+            dropped += 1
+            continue
+        try:
+            adapters.current().mail.send(_compose(row))
+        except Exception as error:  # whatever the transport raises, the mail stays in the outbox
+            log.warning("mail %s (%s) not handed over: %s", message_id, row.kind, error)
+            _finish(
+                message_id,
+                attempts=row.attempts + 1,
+                due_at=now + FIRST_RETRY * 2 ** min(row.attempts, 8),
+                claimed_until=None,
+            )
+            retried += 1
+        else:
+            _finish(message_id, sent_at=now, body=None)
+            sent += 1
+    return Delivered(sent, retried, dropped)
+
+
+def waiting() -> int:
+    """How many mails are still to be handed over."""
+    return len(
+        db.session().scalars(select(Message.id).where(Message.sent_at.is_(None), Message.dropped_at.is_(None))).all()
+    )
+
+
+def _finish(message_id: int, **values: object) -> None:
+    with db.transaction() as session:
+        session.execute(update(Message).where(Message.id == message_id).values(**values))
+
+
+def _compose(row: Message) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = settings().mail_from
+    message["To"] = row.recipient
+    message["Subject"] = row.subject
+    message["Date"] = format_datetime(row.created_at)
+    message["Message-ID"] = make_msgid(domain=settings().host)
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(crypto.unseal(row.body or b"", "mail").decode())
+    return message

@@ -1,0 +1,26 @@
+"""Holds: what begins one and how long it lasts (POLICY 5). An account in a hold signs in; risky actions wait."""
+
+from datetime import timedelta
+from enum import StrEnum
+
+HOLD_OF_MAINTAINERS = timedelta(hours=72)  # accounts that own packages or have a mandate
+HOLD_OF_OTHERS = timedelta(hours=24)
+ABSENCE = timedelta(days=365)  # POLICY 5: first sign-in after 12 months without one
+
+
+class HoldCause(StrEnum):
+    """Why an account is in a hold. Stored, so never reworded."""
+
+    ADDRESS_CHANGE = "address_change"
+    RESET = "reset"
+    RECOVERY_CODE = "recovery_code"
+    FACTOR_REMOVED = "factor_removed"
+    FORCED_PASSWORD = "forced_password"
+    LONG_ABSENCE = "long_absence"
+    DOUBTFUL_MAILBOX = "doubtful_mailbox"
+    OPERATOR = "operator"
+
+
+def duration(*, owns_packages: bool, mandated: bool) -> timedelta:
+    """How long a hold lasts when nothing older ends it early."""
+    return HOLD_OF_MAINTAINERS if owns_packages or mandated else HOLD_OF_OTHERS

@@ -1,0 +1,149 @@
+"""Sign-in: what does this pending login still need? The one door to every session and token.
+
+Facts in, decision out. `login.service` gathers the facts and applies the decision.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from authsvc.core.assurance import AUTHENTICATORS, FIRST_FACTORS, PHISHING_RESISTANT, Acr, Factor
+from authsvc.policy.hold import HoldCause
+from authsvc.policy.mandate import Mandate
+
+
+class Mailbox(StrEnum):
+    """What the primary address may be used for at sign-in (POLICY 8, second column)."""
+
+    GOOD = "good"  # a code proves the mailbox
+    DOUBTFUL = "doubtful"  # a code may be sent, but the sign-in completes into a hold
+    LOST = "lost"  # no code may be sent
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginFacts:
+    """What one pending login has shown, and what its account is."""
+
+    proved: frozenset[Factor] = frozenset()
+    senior: frozenset[Factor] = frozenset()  # those of `proved` whose authenticator is senior
+    frozen: bool = False
+    enrolled: frozenset[Factor] = frozenset()  # kinds in the register: TOTP, SECURITY_KEY, PASSKEY
+    code_also_needed: bool = False  # 20 wrong second factors in a row (POLICY 7)
+    mailbox: Mailbox = Mailbox.GOOD
+    mailbox_checked: bool = False
+    code_waived: bool = False  # the operator asks for mailed codes from new browsers only, and this one is known
+    senior_browser: bool = False  # first seen before the mail domain's last healthy look
+    password_must_change: bool = False
+    password_replaced: bool = False  # in this sign-in, because it had to be
+    mandate: Mandate | None = None  # only when in force
+    long_absent: bool = False  # no sign-in for 12 months
+
+    def sufficient(self) -> frozenset[Factor]:
+        """Second factors that will do: those that satisfy the mandate, or all where none does."""
+        kinds = {k for k in self.enrolled if self.mandate is not None and self.mandate.satisfied_by(frozenset({k}))}
+        usable: set[Factor] = set()
+        for kind in kinds or self.enrolled:
+            usable |= PHISHING_RESISTANT if kind in PHISHING_RESISTANT else {kind}
+        return frozenset(usable)
+
+    def acr(self) -> Acr:
+        """The strength reached. Junior authenticators sign in and raise nothing (POLICY 3)."""
+        with_password = self.senior if Factor.PASSWORD in self.proved else frozenset()
+        if Factor.PASSKEY in self.senior or Factor.SECURITY_KEY in with_password:
+            return Acr.PHR
+        return Acr.AAL2 if Factor.TOTP in with_password else Acr.AAL1
+
+    def hold_cause(self) -> HoldCause | None:
+        """Why this sign-in completes into a hold, if it does (POLICY 5)."""
+        strong = bool(self.proved & AUTHENTICATORS)
+        if Factor.RECOVERY_CODE in self.proved:
+            return HoldCause.RECOVERY_CODE
+        if self.password_replaced and not strong:
+            return HoldCause.FORCED_PASSWORD
+        if self.mailbox is not Mailbox.GOOD and not strong:
+            return HoldCause.DOUBTFUL_MAILBOX
+        return HoldCause.LONG_ABSENCE if self.long_absent else None
+
+
+@dataclass(frozen=True)
+class AskFirstFactor:
+    """Nothing is proved yet."""
+
+
+@dataclass(frozen=True)
+class ExplainFreeze:
+    """The account is frozen; only somebody with a first factor is told."""
+
+
+@dataclass(frozen=True)
+class AskSecondFactor:
+    """One of these, or a recovery code."""
+
+    any_of: frozenset[Factor]
+
+
+@dataclass(frozen=True)
+class AskEmailCode:
+    """A code mailed to the primary address."""
+
+
+@dataclass(frozen=True)
+class GoToRecovery:
+    """The mailbox proves nothing any more and nothing else is enrolled."""
+
+
+@dataclass(frozen=True)
+class ReplacePassword:
+    """The password is known to be in other hands."""
+
+
+@dataclass(frozen=True)
+class EnrolFactor:
+    """A mandate asks for a factor that is not enrolled yet."""
+
+    mandate: Mandate
+
+
+@dataclass(frozen=True)
+class Complete:
+    """Issue a session of this strength; begin a hold where there is a cause."""
+
+    acr: Acr
+    hold: HoldCause | None
+
+
+Step = (
+    AskFirstFactor
+    | ExplainFreeze
+    | AskSecondFactor
+    | AskEmailCode
+    | GoToRecovery
+    | ReplacePassword
+    | EnrolFactor
+    | Complete
+)
+
+
+def next_step(facts: LoginFacts) -> Step:
+    """What this pending login still needs.
+
+    Rules run top to bottom; the first that applies decides. Raises nothing. Source: POLICY 2.
+    """
+    if not facts.proved & FIRST_FACTORS:  # a code or a key alone opens nothing
+        return AskFirstFactor()
+    if facts.frozen:
+        return ExplainFreeze()
+    if facts.enrolled:
+        if not facts.proved & (facts.sufficient() | {Factor.RECOVERY_CODE}):
+            return AskSecondFactor(facts.sufficient())
+        if facts.code_also_needed and facts.mailbox is not Mailbox.LOST and not facts.mailbox_checked:
+            return AskEmailCode()
+    elif facts.mailbox is Mailbox.LOST:
+        if facts.mandate is not None or not facts.senior_browser:
+            return GoToRecovery()
+    elif not facts.mailbox_checked and not facts.code_waived:
+        return AskEmailCode()
+    if facts.password_must_change and Factor.PASSWORD in facts.proved:
+        return ReplacePassword()
+    if facts.mandate is not None and not facts.mandate.satisfied_by(facts.enrolled):
+        return EnrolFactor(facts.mandate)
+    return Complete(acr=facts.acr(), hold=facts.hold_cause())

@@ -1,0 +1,98 @@
+"""The one permission table: what each action asks of whoever does it (POLICY 3 to 5), and what a step-up takes.
+
+`access` applies it before every view; a step-up is asked for by the view that names its parameters.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Action, Factor, Principal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What one action asks for."""
+
+    in_hold: bool  # allowed while the account is in a hold (POLICY 5: sign in and out, read, revoke, add)
+    step_up: bool = False  # proved again, bound to the action and its parameters (POLICY 4)
+    scope: str | None = None  # a token with this scope may do it; without one only a session may
+
+
+TABLE: dict[Action, Rule] = {
+    Action.READ_ACCOUNT: Rule(in_hold=True),
+    Action.SIGN_OUT: Rule(in_hold=True),
+    Action.END_SESSIONS: Rule(in_hold=True),
+    Action.FORGET_BROWSER: Rule(in_hold=True),
+    Action.REVOKE_TOKEN: Rule(in_hold=True),
+    Action.STEP_UP: Rule(in_hold=True),
+    Action.RENAME_AUTHENTICATOR: Rule(in_hold=False),
+    Action.ADD_AUTHENTICATOR: Rule(in_hold=True, step_up=True),
+    Action.REMOVE_AUTHENTICATOR: Rule(in_hold=False, step_up=True),
+    Action.RENEW_RECOVERY_CODES: Rule(in_hold=False, step_up=True),
+    Action.CHANGE_PASSWORD: Rule(in_hold=False, step_up=True),
+    Action.ADD_ADDRESS: Rule(in_hold=True, step_up=True),
+    Action.VERIFY_ADDRESS: Rule(in_hold=True),
+    Action.REMOVE_ADDRESS: Rule(in_hold=False, step_up=True),
+    Action.CHANGE_PRIMARY_ADDRESS: Rule(in_hold=False, step_up=True),
+    Action.SIGN_IN_TO_CLIENT: Rule(in_hold=True),
+    Action.GRANT_READ: Rule(in_hold=True),
+    Action.GRANT_WRITE: Rule(in_hold=False, step_up=True),
+    Action.READ_USERINFO: Rule(in_hold=True, scope="openid"),
+}
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Go on; `step_up` says that the proof for this very action is still to come."""
+
+    step_up: bool = False
+
+
+@dataclass(frozen=True)
+class SignInNeeded:
+    """Nobody is signed in, or by something that cannot do this."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Not in this state; `reason` is `in_hold` or `insufficient_scope`."""
+
+    reason: str
+
+
+def decide(action: Action, principal: Principal | None) -> Allowed | SignInNeeded | Refused:
+    """May this caller do this? Rules run top to bottom; the first that applies decides. Raises nothing."""
+    rule = TABLE[action]
+    if principal is None:
+        return SignInNeeded()
+    if principal.token_id is not None and (rule.scope is None or rule.scope not in principal.scopes):
+        return Refused("insufficient_scope")
+    if principal.in_hold and not rule.in_hold:
+        return Refused("in_hold")
+    return Allowed(step_up=rule.step_up)
+
+
+@dataclass(frozen=True)
+class StepUpProofs:
+    """Any one of these sets of proofs will do; empty: nothing can, go to recovery. `mailbox`: a mailed code as well."""
+
+    any_of: tuple[frozenset[Factor], ...]
+    mailbox: bool = False
+
+    def met_by(self, proved: frozenset[Factor], *, mailbox_checked: bool) -> bool:
+        """True when what was proved for this action suffices."""
+        return any(needed <= proved for needed in self.any_of) and (mailbox_checked or not self.mailbox)
+
+
+def step_up_proofs(senior: Iterable[Factor], *, mailbox_usable: bool) -> StepUpProofs:
+    """What a step-up takes: a senior authenticator of the strongest class the account has (POLICY 4).
+
+    A key without user verification stands only beside the password (attack W03). Accounts without a senior
+    authenticator prove password and mailbox; where the mailbox is lost, nothing here will do.
+    """
+    kinds = frozenset(senior) & AUTHENTICATORS
+    if kinds & PHISHING_RESISTANT:
+        return StepUpProofs((frozenset({Factor.PASSKEY}), frozenset({Factor.SECURITY_KEY, Factor.PASSWORD})))
+    if Factor.TOTP in kinds:
+        return StepUpProofs((frozenset({Factor.TOTP}),))
+    return StepUpProofs((frozenset({Factor.PASSWORD}),), mailbox=True) if mailbox_usable else StepUpProofs(())

@@ -1,0 +1,179 @@
+"""Browser sessions: issued, found, listed, ended. They live here; the browser holds a random name alone."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ForeignKey, String, bindparam, func, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from authsvc.accounts import AccountRow
+from authsvc.core import crypto, db
+from authsvc.core.assurance import Acr
+from authsvc.core.db import BigId, Row
+from authsvc.core.web import Client
+
+IDLE = timedelta(hours=12)
+LIFE = timedelta(days=30)
+MAX_LIVE = 20  # the least used one leaves
+TOUCH_EVERY = timedelta(minutes=5)  # so that reading a page does not write each time
+
+
+class Session(Row):
+    """One signed-in browser. Dead when ended, idle, old, or of an earlier epoch of its account."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    epoch: Mapped[int]
+    acr: Mapped[str] = mapped_column(String(8))
+    amr: Mapped[str] = mapped_column(String(80))  # space-separated
+    auth_time: Mapped[datetime]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    browser_id: Mapped[int | None] = mapped_column(ForeignKey("browsers.id"))
+    ip: Mapped[str] = mapped_column(String(45))
+    browser: Mapped[str] = mapped_column(String(60))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionView:
+    """A live session and the account it belongs to, from one SELECT."""
+
+    id: int
+    account_id: int
+    sub: str
+    username: str
+    acr: Acr
+    amr: frozenset[str]
+    auth_time: datetime
+    last_used_at: datetime
+    created_at: datetime
+    browser_id: int | None
+    ip: str
+    browser: str
+
+
+_LIVE = (
+    select(
+        Session.id,
+        Session.account_id,
+        AccountRow.sub,
+        AccountRow.username,
+        Session.acr,
+        Session.amr,
+        Session.auth_time,
+        Session.last_used_at,
+        Session.created_at,
+        Session.browser_id,
+        Session.ip,
+        Session.browser,
+    )
+    .join(AccountRow, AccountRow.id == Session.account_id)
+    .where(
+        Session.ended_at.is_(None),
+        Session.epoch == AccountRow.epoch,
+        AccountRow.disabled_at.is_(None),
+        AccountRow.frozen_at.is_(None),
+        Session.last_used_at > bindparam("idle_since"),
+        Session.created_at > bindparam("created_after"),
+    )
+)
+_BY_DIGEST = _LIVE.where(Session.digest == bindparam("digest"))
+_OF_ACCOUNT = _LIVE.where(Session.account_id == bindparam("account_id")).order_by(
+    Session.last_used_at.desc(), Session.id.desc()
+)
+
+
+def _view(row: object) -> SessionView:
+    values = dict(row._mapping)  # type: ignore[attr-defined]  # a Row of the select above
+    values["acr"] = Acr(values["acr"])
+    values["amr"] = frozenset(values["amr"].split())
+    return SessionView(**values)
+
+
+def issue(
+    account_id: int,
+    *,
+    epoch: int,
+    acr: Acr,
+    amr: frozenset[str],
+    auth_time: datetime,
+    browser_id: int | None,
+    client: Client,
+    now: datetime,
+) -> str:
+    """Start a session and return the token for its cookie. Called by the sign-in door alone."""
+    live = of_account(account_id, now=now)
+    for surplus in live[MAX_LIVE - 1 :]:
+        end(account_id, surplus.id, now=now)
+    token = crypto.random_token()
+    db.session().add(
+        Session(
+            digest=crypto.digest(token),
+            account_id=account_id,
+            epoch=epoch,
+            acr=acr.value,
+            amr=" ".join(sorted(amr)),
+            auth_time=auth_time,
+            created_at=now,
+            last_used_at=now,
+            browser_id=browser_id,
+            ip=client.ip,
+            browser=client.browser,
+        )
+    )
+    db.session().flush()
+    return token
+
+
+def find(token: str, *, now: datetime) -> SessionView | None:
+    """The live session of a cookie."""
+    values = {"digest": crypto.digest(token), "idle_since": now - IDLE, "created_after": now - LIFE}
+    row = db.session().execute(_BY_DIGEST, values).first()
+    return _view(row) if row else None
+
+
+def of_account(account_id: int, *, now: datetime) -> list[SessionView]:
+    """The account's live sessions, last used first."""
+    values = {"account_id": account_id, "idle_since": now - IDLE, "created_after": now - LIFE}
+    return [_view(row) for row in db.session().execute(_OF_ACCOUNT, values)]
+
+
+def touch(session_id: int, *, now: datetime) -> None:
+    """Remember that the session was used."""
+    db.session().execute(update(Session).where(Session.id == session_id).values(last_used_at=now))
+
+
+def rotate(session_id: int, *, epoch: int | None = None) -> str:
+    """Give the session a new token after a change of rights (attack S01), and carry it into a new epoch where given."""
+    token = crypto.random_token()
+    values: dict[str, object] = {"digest": crypto.digest(token)}
+    if epoch is not None:
+        values["epoch"] = epoch
+    db.session().execute(update(Session).where(Session.id == session_id).values(values))
+    return token
+
+
+def end(account_id: int, session_id: int, *, now: datetime) -> bool:
+    """End one session of the account. False when it has no such live session."""
+    change = update(Session).where(
+        Session.id == session_id, Session.account_id == account_id, Session.ended_at.is_(None)
+    )
+    return db.session().scalar(change.values(ended_at=now).returning(Session.id)) is not None
+
+
+def end_all(account_id: int, *, now: datetime, but: int | None = None) -> int:
+    """End the account's sessions, but for one where given; returns how many."""
+    change = update(Session).where(Session.account_id == account_id, Session.ended_at.is_(None))
+    if but is not None:
+        change = change.where(Session.id != but)
+    return len(db.session().scalars(change.values(ended_at=now).returning(Session.id)).all())
+
+
+def live_count(*, now: datetime) -> int:
+    """How many sessions are live, for figures."""
+    query = select(func.count()).select_from(Session)
+    return db.session().scalar(query.where(Session.ended_at.is_(None), Session.last_used_at > now - IDLE)) or 0

@@ -1,0 +1,76 @@
+"""The loop that runs without a request: deliver mail, process resets, look at domains, chain the log, purge.
+
+Rows are the queue; any number of workers on any number of machines share them by leases.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask import Flask
+
+from authsvc import account_pages, audit, budgets, domains, email_codes, login, mail, mandates, recovery
+from authsvc.app import utc_now
+from authsvc.core import db
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = timedelta(seconds=1)
+KEPT_FOR = timedelta(days=7)  # spent codes, ended sign-ins and idle budgets, for questions afterwards
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of work and how often it is looked for."""
+
+    name: str
+    every: timedelta
+    run: Callable[[datetime], object]
+
+
+def _purge(now: datetime) -> None:
+    with db.transaction():
+        budgets.purge(before=now - KEPT_FOR)
+        email_codes.purge(before=now - KEPT_FOR)
+        login.purge(before=now - KEPT_FOR)
+        account_pages.purge(before=now - KEPT_FOR)
+
+
+TASKS = (
+    Task("mail", LOOK_EVERY, lambda now: mail.deliver(now=now)),
+    Task("resets", LOOK_EVERY, lambda now: recovery.process_resets(now=now)),
+    Task("audit chain", LOOK_EVERY, lambda now: audit.chain_new_events()),
+    Task("domains", timedelta(seconds=10), lambda now: domains.sweep(limit=20, now=now)),
+    Task("mandates", timedelta(hours=1), lambda now: mandates.apply(now=now)),
+    Task("purge", timedelta(hours=1), _purge),
+)
+
+
+def run_due(app: Flask, due: dict[str, datetime], *, now: datetime) -> None:
+    """Run every task whose time has come; one that fails is logged and tried again, the others go on."""
+    for task in TASKS:
+        if due.get(task.name, now) > now:
+            continue
+        due[task.name] = now + task.every
+        with app.app_context():
+            try:
+                task.run(now)
+            except Exception:  # a surprise in one task must not stop the mail
+                log.exception("task %s failed", task.name)
+                db.rollback()
+
+
+def run(app: Flask) -> None:
+    """Work until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    due: dict[str, datetime] = {}
+    log.info("worker started")
+    while not stop.is_set():
+        run_due(app, due, now=utc_now())
+        stop.wait(LOOK_EVERY.total_seconds())
+    log.info("worker stopped")
