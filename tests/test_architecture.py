@@ -32,9 +32,7 @@ def test_a_slice_is_used_through_its_cover_page() -> None:
         f"{importer} imports {imported}"
         for importer in sorted(GRAPH.modules - MAY_REACH_IN)
         for imported in sorted(GRAPH.find_modules_directly_imported_by(importer))
-        if imported.count(".") > 1
-        and slice_of(imported) != slice_of(importer)
-        and slice_of(imported) not in SHARED
+        if imported.count(".") > 1 and slice_of(imported) != slice_of(importer) and slice_of(imported) not in SHARED
     ]
     assert reaching_in == []
 
@@ -56,9 +54,7 @@ def test_the_clock_is_read_at_the_edge_only() -> None:
     readers = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
-        if any(
-            call in path.read_text(encoding="utf-8") for call in ("datetime.now(", "time.time(", ".today(")
-        )
+        if any(call in path.read_text(encoding="utf-8") for call in ("datetime.now(", "time.time(", ".today("))
     }
     assert readers <= MAY_READ_THE_CLOCK
 
