@@ -1,14 +1,21 @@
 """Fixtures. Real servers come from `tests/servers.py`; what is asked for is started, once a session."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from flask import Flask
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from authsvc.core import db, migrate
+from authsvc.core import crypto, db, migrate
+from authsvc.core.config import Settings
 from tests import servers
+
+if TYPE_CHECKING:
+    from tests.people import Outbox, Person, Visitor
 
 NEEDS_SYSTEM_PACKAGES = frozenset({"browser", "postgres", "redis", "slow"})
 
@@ -154,3 +161,88 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 
 # --- the app: app, client, clock, outbox, make_account
+
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+class Clock:
+    """The app's clock: stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **distance: float) -> None:
+        """Move forward, by `timedelta`'s names."""
+        self.now += timedelta(**distance)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Noon on 24 November 2026."""
+    return Clock()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings for tests: cheap hashes, no breach service, mail in a folder."""
+    return Settings(
+        instance_path=str(tmp_path),
+        sealing_keys_file=str(tmp_path / "sealing-keys"),
+        database_url=database_url,
+        hibp_base_url="off",
+        dns_resolvers="127.0.0.1:9",
+        argon2_memory_kib=8,
+        argon2_time_cost=1,
+        workers=1,
+    )
+
+
+@pytest.fixture
+def app(settings: Settings, clock: Clock) -> Iterator[Flask]:
+    """The whole application, on SQLite and on PostgreSQL."""
+    crypto.load_keys(settings.sealing_keys, create=True)
+    from authsvc.app import create_app
+
+    made = create_app(settings, clock=clock)
+    yield made
+    made.extensions["authsvc.engine"].dispose()
+
+
+@pytest.fixture
+def outbox(app: Flask, clock: Clock, settings: Settings) -> "Outbox":
+    """The mails that were sent so far; reading delivers what waits."""
+    from tests.people import Outbox
+
+    return Outbox(app, clock, settings.instance / "outbox")
+
+
+@pytest.fixture
+def client(app: Flask, outbox: "Outbox") -> "Visitor":
+    """Somebody with a browser that has not been here before."""
+    from tests.people import Visitor
+
+    return Visitor(app, outbox)
+
+
+@pytest.fixture
+def new_client(app: Flask, outbox: "Outbox") -> Callable[[], "Visitor"]:
+    """Makes further such people."""
+    from tests.people import Visitor
+
+    return lambda: Visitor(app, outbox)
+
+
+@pytest.fixture
+def make_account(app: Flask, clock: Clock) -> Callable[..., "Person"]:
+    """Makes accounts: `make_account("alice", totp=True, key=True)`; old enough for all of it to be senior."""
+
+    from tests.people import make_person
+
+    def make(username: str = "alice", **wishes: Any) -> "Person":
+        return make_person(app, username, now=clock.now, **wishes)
+
+    return make

@@ -1,0 +1,100 @@
+"""The permission table and what a step-up takes."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from authsvc.core.assurance import AUTHENTICATORS, Acr, Action, Factor, Principal
+from authsvc.policy.permission import (
+    TABLE,
+    Allowed,
+    Refused,
+    SignInNeeded,
+    StepUpProofs,
+    decide,
+    step_up_proofs,
+)
+
+SESSION = Principal(
+    account_id=1,
+    sub="s",
+    username="alice",
+    acr=Acr.AAL1,
+    amr=frozenset({"pwd"}),
+    auth_time=datetime(2026, 11, 24, tzinfo=UTC),
+    session_id=7,
+)
+TOKEN = replace(SESSION, session_id=None, token_id=9, scopes=frozenset({"openid"}))
+
+
+def test_every_action_has_a_rule() -> None:
+    assert set(TABLE) == set(Action)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_nobody_does_nothing(action: Action) -> None:
+    assert decide(action, None) == SignInNeeded()
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_session_may_what_the_table_says_and_in_a_hold_only_what_protects(action: Action) -> None:
+    assert decide(action, SESSION) == Allowed(step_up=TABLE[action].step_up)
+    held = decide(action, replace(SESSION, in_hold=True))
+    assert held == (Allowed(step_up=TABLE[action].step_up) if TABLE[action].in_hold else Refused("in_hold"))
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_token_may_only_what_its_scopes_cover(action: Action) -> None:
+    allowed = isinstance(decide(action, TOKEN), Allowed)
+    assert allowed == (TABLE[action].scope == "openid")
+    assert decide(action, replace(TOKEN, scopes=frozenset())) == Refused("insufficient_scope")
+
+
+def test_in_a_hold_nothing_is_taken_away_or_given() -> None:
+    waiting = {a for a in Action if not TABLE[a].in_hold}
+    assert {Action.CHANGE_PASSWORD, Action.REMOVE_AUTHENTICATOR, Action.GRANT_WRITE} <= waiting
+    assert not {Action.END_SESSIONS, Action.REVOKE_TOKEN, Action.ADD_AUTHENTICATOR} & waiting
+
+
+def test_every_change_of_security_takes_a_step_up() -> None:
+    named = {Action.ADD_AUTHENTICATOR, Action.REMOVE_AUTHENTICATOR, Action.RENEW_RECOVERY_CODES, Action.CHANGE_PASSWORD}
+    assert named <= {a for a in Action if TABLE[a].step_up}
+
+
+def test_the_strongest_senior_class_is_asked_for() -> None:
+    proofs = step_up_proofs(AUTHENTICATORS, mailbox_usable=True)
+    assert not proofs.met_by(frozenset({Factor.TOTP, Factor.PASSWORD}), mailbox_checked=True)
+    assert proofs.met_by(frozenset({Factor.PASSKEY}), mailbox_checked=False)
+
+
+@pytest.mark.attack("W03")
+def test_a_key_without_user_verification_needs_the_password_beside_it() -> None:
+    proofs = step_up_proofs({Factor.PASSKEY}, mailbox_usable=True)
+    assert not proofs.met_by(frozenset({Factor.SECURITY_KEY}), mailbox_checked=True)
+    assert proofs.met_by(frozenset({Factor.SECURITY_KEY, Factor.PASSWORD}), mailbox_checked=False)
+
+
+def test_an_app_proves_a_step_up_where_it_is_the_strongest() -> None:
+    proofs = step_up_proofs({Factor.TOTP}, mailbox_usable=False)
+    assert proofs.met_by(frozenset({Factor.TOTP}), mailbox_checked=False)
+    assert not proofs.met_by(frozenset({Factor.PASSWORD}), mailbox_checked=True)
+
+
+def test_without_an_authenticator_password_and_mailbox_are_both_proved() -> None:
+    proofs = step_up_proofs((), mailbox_usable=True)
+    assert proofs == StepUpProofs((frozenset({Factor.PASSWORD}),), mailbox=True)
+    assert not proofs.met_by(frozenset({Factor.PASSWORD}), mailbox_checked=False)
+    assert not proofs.met_by(frozenset(), mailbox_checked=True)
+    assert proofs.met_by(frozenset({Factor.PASSWORD}), mailbox_checked=True)
+
+
+def test_with_neither_nothing_will_do() -> None:
+    proofs = step_up_proofs((), mailbox_usable=False)
+    assert not proofs.met_by(frozenset(Factor), mailbox_checked=True)
+
+
+def test_a_recovery_code_is_never_a_step_up() -> None:
+    for senior in ({Factor.TOTP}, {Factor.PASSKEY}, set[Factor]()):
+        proofs = step_up_proofs(senior, mailbox_usable=True)
+        assert not proofs.met_by(frozenset({Factor.RECOVERY_CODE}), mailbox_checked=True)
