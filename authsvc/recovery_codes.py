@@ -82,6 +82,11 @@ def left(account_id: int) -> int:
     return db.session().scalars(_LEFT, {"account_id": account_id}).one()
 
 
+def made_at(account_id: int) -> datetime | None:
+    """When the account's newest set was made; None when it never had one."""
+    return db.session().scalar(select(func.max(RecoveryCode.created_at)).where(RecoveryCode.account_id == account_id))
+
+
 def void(account_id: int, *, now: datetime) -> None:
     """End all codes of the account."""
     change = update(RecoveryCode).where(RecoveryCode.account_id == account_id, RecoveryCode.ended_at.is_(None))

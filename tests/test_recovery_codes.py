@@ -1,6 +1,7 @@
 """Recovery codes: each good once, for its own account, until a new set replaces it."""
 
 import secrets
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -106,6 +107,16 @@ def test_a_code_checked_before_a_new_set_cannot_be_spent_after_it(slice_app: Fla
         assert code_id is not None
         assert not recovery_codes.spend(code_id, now=NOON)
     assert left(slice_app, alice) == 10
+
+
+def test_the_owner_sees_when_the_newest_set_was_made(slice_app: Flask) -> None:
+    alice = new_account(slice_app, "alice")
+    later = NOON + timedelta(days=1)
+    with request_to(slice_app):
+        assert recovery_codes.made_at(alice) is None
+        for now in (NOON, later):
+            recovery_codes.store(alice, recovery_codes.generate(), now=now)
+            assert recovery_codes.made_at(alice) == now
 
 
 def test_voiding_leaves_nothing(slice_app: Flask) -> None:
