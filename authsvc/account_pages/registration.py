@@ -146,6 +146,7 @@ def _send(registration: Open, *, now: datetime) -> bool:
         )
     if not budgets.charge("mailed_code", budgets.subject_of(None, registration.email), None, now=now).allowed:
         return False
+    email_codes.issue(registration.bound_to, registration.email, now=now)  # never mailed; the next page is the same
     mail.send(
         "address_taken",
         to=registration.email,

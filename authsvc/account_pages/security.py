@@ -54,6 +54,15 @@ class Protection:
     next_url: str | None = None
 
 
+@dataclass(frozen=True)
+class LogLine:
+    """One line of the security log as the page shows it."""
+
+    at: datetime
+    sentence: str
+    unusual: bool
+
+
 def protection(authenticators: Sequence[AuthenticatorView], codes_left: int) -> Protection:
     """Judge what is enrolled."""
     add = url_for("account_pages.enrol_choose")
@@ -112,7 +121,7 @@ def security() -> ResponseReturnValue:
         ],
         tokens=tokens.of_account(who.account_id, now=now),
         events=[
-            {"at": e.at, "sentence": sentence(e), "unusual": e.type in UNUSUAL, "dispute_url": None}
+            LogLine(e.at, sentence(e), unusual=e.type in UNUSUAL)
             for e in audit.events(who.account_id)
         ],
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from flask import Flask, Response, current_app, g, request
 from itsdangerous import BadSignature, URLSafeTimedSerializer
@@ -167,6 +167,19 @@ def local_path(value: str, default: str) -> str:
     return value if len(value) <= MAX_NEXT_LENGTH else default
 
 
+def allow_form_to_lead_to(path: str) -> None:
+    """Let the form of this page end at the client that `path`, an authorization request, names.
+
+    Chromium applies `form-action` to every redirect that follows a form. Whether the client may be redirected to at
+    all is decided at the authorization endpoint; this only keeps the browser from refusing it.
+    """
+    target = urlsplit(parse_qs(urlsplit(path).query).get("redirect_uri", [""])[0])
+    if path.startswith("/oauth2/authorize?") and target.scheme in {"http", "https"} and target.netloc.isascii():
+        origin = f"{target.scheme}://{target.netloc}"
+        if not set(origin) & set(" ;,'\""):
+            g.form_action = f"'self' {origin}"
+
+
 # Cookies
 
 
@@ -216,9 +229,11 @@ def csrf_token() -> str:
 
 def check_csrf() -> None:
     """Raise BadCsrf unless the form carries this browser's token and comes from our own origin."""
-    origin = request.headers.get("Origin")
-    if origin is not None and origin != settings().base_url:
-        raise BadCsrf(f"origin {origin!r}")
+    # Under `Referrer-Policy: no-referrer` browsers say "null" even for our own forms (Fetch, "Append a request Origin
+    # header"), so the fetch metadata decide where there are any.
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin", "null")
+    if site not in {None, "same-origin", "none"} or origin not in {"null", settings().base_url}:
+        raise BadCsrf(f"sent from site {site!r}, origin {origin!r}")
     sent = request.form.getlist("csrf_token") or request.headers.getlist("X-CSRF-Token")
     held = cookie("csrf")
     if len(sent) != 1 or not held:
@@ -256,11 +271,12 @@ def register(app: Flask) -> None:
         headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
         headers.setdefault("X-Frame-Options", "DENY")
         headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        form_action = g.get("form_action", "'self'")
         nonce = f" 'nonce-{g.csp_nonce}'" if "csp_nonce" in g else ""
         headers.setdefault(
             "Content-Security-Policy",
             f"default-src 'none'; script-src 'self'{nonce}; style-src 'self'{nonce}; img-src 'self' data:; "
-            f"connect-src 'self'; form-action {g.get('form_action', chr(39) + 'self' + chr(39))}; "
+            f"connect-src 'self'; form-action {form_action}; "
             "frame-ancestors 'none'; base-uri 'none'",
         )
         if app.extensions["authsvc.settings"].secure:

@@ -14,6 +14,7 @@ from authsvc.core.errors import TooMany
 from authsvc.core.rate_limits import limited
 from authsvc.core.web import (
     Page,
+    allow_form_to_lead_to,
     client,
     code_field,
     cookie,
@@ -72,6 +73,7 @@ def submit_password() -> ResponseReturnValue:
 
 
 def _start_page(*, username: str, error: str | None) -> str:
+    allow_form_to_lead_to(query_field("next"))
     return render_template("login/start.html", username=username, error=error, next_path=query_field("next") or None)
 
 
@@ -241,6 +243,7 @@ def enrol(way: str) -> ResponseReturnValue:
 def _enrol_page(pending: Pending, *, error: str | None, label: str = "") -> Page:
     if _may_enrol(pending) is None:
         return redirect(url_for("login.next_step"), code=303)
+    allow_form_to_lead_to(pending.next_path)
     under_way = enrolment.find(pending.bound_to, now=request_time())
     back = url_for("login.next_step")
     if under_way.proved:
@@ -413,6 +416,7 @@ def _page(pending: Pending, *, error: str | None, failed_way: str | None) -> Pag
     step, situation = decide(pending, now=now)
     if situation is None:
         return redirect(url_for("login.start"), code=303)
+    allow_form_to_lead_to(pending.next_path)
     match step:
         case AskFirstFactor():
             return redirect(url_for("login.start"), code=303)
