@@ -1,5 +1,5 @@
 // Passkeys and security keys. Drives every <form data-webauthn="get|create" data-options="URL">: asks the server for
-// options with the form's own fields (CSRF token among them), runs the ceremony, puts the answer as JSON into the hidden
+// options with the form's CSRF token, runs the ceremony, puts the answer as JSON into the hidden
 // field `credential` and submits the form, so that the server always answers with a page. With data-autofill, passkeys
 // are also offered in the field whose autocomplete ends in "webauthn".
 "use strict";
@@ -39,7 +39,7 @@
 
   async function fetchOptions(form) {
     const response = await fetch(form.dataset.options, {
-      method: "POST", body: new URLSearchParams(new FormData(form)), headers: { Accept: "application/json" },
+      method: "POST", body: new URLSearchParams({ csrf_token: form.elements.csrf_token.value }), headers: { Accept: "application/json" },
     });
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) throw new Refused(answer.error_description || "The service did not answer as expected. Please try again.");
