@@ -1,0 +1,91 @@
+"""The outside world: what each service promises, and the bundle of them that `create_app` receives.
+
+Tests give the bundle other parts; `connect` makes the real ones from the settings.
+"""
+
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Protocol
+
+from flask import current_app
+
+from authsvc.adapters.dns import DnsClient
+from authsvc.adapters.hibp import BreachedPasswords
+from authsvc.adapters.http import HttpAnswer, HttpClient, HttpFault
+from authsvc.adapters.rdap import RdapClient
+from authsvc.adapters.smtp import MailNotSent, MailTransport
+from authsvc.core.config import Settings
+from authsvc.core.evidence import DnsEvidence, RdapEvidence
+
+__all__ = [
+    "Adapters",
+    "Breaches",
+    "Dns",
+    "HttpAnswer",
+    "HttpClient",
+    "HttpFault",
+    "Mail",
+    "MailNotSent",
+    "Rdap",
+]
+
+
+class Dns(Protocol):
+    """Where does mail for a domain go?"""
+
+    def look_up(self, domain: str) -> DnsEvidence:
+        """Look at an A-label domain, within three seconds. Raises nothing: a fault is evidence."""
+        ...
+
+
+class Rdap(Protocol):
+    """What does the registry say?"""
+
+    def look_up(self, domain: str) -> RdapEvidence:
+        """Ask about the registrable part of an A-label domain. Raises nothing: a fault is evidence."""
+        ...
+
+
+class Breaches(Protocol):
+    """Which passwords were leaked?"""
+
+    def count(self, password: str) -> int | None:
+        """How often the password was seen in leaks; None when nobody answered."""
+        ...
+
+
+class Mail(Protocol):
+    """Takes finished messages."""
+
+    def send(self, message: EmailMessage) -> None:
+        """Hand a message over to its recipients. Raises MailNotSent."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapters:
+    """All services outside this process. Called between transactions, never inside one."""
+
+    dns: Dns
+    rdap: Rdap
+    breaches: Breaches
+    mail: Mail
+    http: HttpClient
+
+
+def connect(settings: Settings) -> Adapters:
+    """The real services, as the settings say. Raises ValueError for a setting that cannot be used."""
+    http = HttpClient(allow_private=settings.allow_loopback_targets)
+    return Adapters(
+        dns=DnsClient(settings.dns_resolvers),
+        rdap=RdapClient(http, settings.rdap_base_url),
+        breaches=BreachedPasswords(http, settings.hibp_base_url),
+        mail=MailTransport(settings.smtp_url, settings.instance),
+        http=http,
+    )
+
+
+def current() -> Adapters:
+    """The services of the running app."""
+    found: Adapters = current_app.extensions["authsvc.adapters"]
+    return found
