@@ -144,5 +144,5 @@ def in_hold(account_id: int) -> InHold:
     until = f" until {hold.ends_at:%d %B %Y, %H:%M} UTC" if hold else ""
     return InHold(
         f"account {account_id}",
-        message=f"After a recent change to your account this waits{until}. It protects you if the change was not yours.",
+        message=f"After a recent change to your account this waits{until}. It protects you if it was not yours.",
     )

@@ -7,7 +7,8 @@ What an account has enrolled is one table here, whatever kind it is; the secret 
 Verbs, of accounts: create, find, get, by_sub, set_disabled, set_frozen, set_staff, require_new_password, raise_epoch,
 note_sign_in, username_taken, usernames; of authenticators: enrolled, add_authenticator, rename_authenticator,
 revoke_authenticator, note_use; of addresses: addresses, mail_address, add_address, verify_address, remove_address,
-make_primary, owner_of_address, set_trust, block_address, lift_block, trusted_recipients.
+make_primary, owner_of_address, proved_since, set_trust, set_reregistered, block_address, lift_block,
+trusted_recipients.
 """
 
 from authsvc.accounts.addresses import (
@@ -19,7 +20,9 @@ from authsvc.accounts.addresses import (
     mail_address,
     make_primary,
     owner_of_address,
+    proved_since,
     remove_address,
+    set_reregistered,
     set_trust,
     trusted_recipients,
     verify_address,
@@ -55,9 +58,11 @@ from authsvc.accounts.service import (
     username_taken,
     usernames,
 )
+from authsvc.core.assurance import SENIOR_AFTER
 
 __all__ = [
     "RESERVED_USERNAMES",
+    "SENIOR_AFTER",
     "AccountRow",
     "AccountView",
     "AddressView",
@@ -81,6 +86,7 @@ __all__ = [
     "note_sign_in",
     "note_use",
     "owner_of_address",
+    "proved_since",
     "raise_epoch",
     "remove_address",
     "rename_authenticator",
@@ -88,6 +94,7 @@ __all__ = [
     "revoke_authenticator",
     "set_disabled",
     "set_frozen",
+    "set_reregistered",
     "set_staff",
     "set_trust",
     "trusted_recipients",

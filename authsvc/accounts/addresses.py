@@ -92,10 +92,10 @@ def add_address(account_id: int, email: str, *, is_primary: bool, verified_at: d
     return row.id
 
 
-def verify_address(address_id: int, *, generation: int, now: datetime) -> None:
+def verify_address(address_id: int, *, generation: int, verdict: str, now: datetime) -> None:
     """The owner proved the address now, in this generation of its domain. Lifts nothing (see lift_block)."""
-    change = update(Address).where(Address.id == address_id)
-    db.session().execute(change.values(verified_at=now, generation=generation, domain_generation=generation))
+    values = {"verified_at": now, "generation": generation, "domain_generation": generation, "verdict": verdict}
+    db.session().execute(update(Address).where(Address.id == address_id).values(values))
 
 
 def remove_address(account_id: int, address_id: int, *, now: datetime) -> bool:
@@ -128,6 +128,17 @@ def set_trust(domain: str, *, verdict: str, generation: int) -> None:
     """Write what the domain check found to every address at the domain; one statement for all of them."""
     change = update(Address).where(Address.domain == domain)
     db.session().execute(change.values(verdict=verdict, domain_generation=generation))
+
+
+def set_reregistered(domain: str, *, proved_before: datetime) -> None:
+    """The domain was registered anew: whoever proved an address before that time may not be who holds it now."""
+    change = update(Address).where(Address.domain == domain, Address.verified_at < proved_before)
+    db.session().execute(change.values(verdict="reregistered"))
+
+
+def proved_since(domain: str, *, since: datetime) -> list[int]:
+    """Ids of addresses at the domain that were proved since the time."""
+    return list(db.session().scalars(select(Address.id).where(Address.domain == domain, Address.verified_at >= since)))
 
 
 def block_address(address_id: int, *, reason: str, now: datetime) -> bool:

@@ -22,6 +22,7 @@ from authsvc.policy.login import (
     EnrolFactor,
     ExplainFreeze,
     GoToRecovery,
+    Mailbox,
     ReplacePassword,
     Step,
     next_step,
@@ -73,7 +74,7 @@ def finish(token: str) -> Response:
 
 def send_code(pending: Pending, situation: Situation, *, now: datetime) -> bool:
     """Mail this sign-in's code. False when the budget for codes is empty."""
-    if situation.address is None or domains.mailbox_worth(situation.address) is domains.Mailbox.LOST:
+    if situation.address is None or domains.mailbox_worth(situation.address) is Mailbox.LOST:
         return False
     handed_over = email_codes.hand_over(
         pending.bound_to,
@@ -130,8 +131,6 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
         holds.begin(account.id, step.hold, client=caller, now=now)
     strong = bool(pending.senior & AUTHENTICATORS)
     accounts.note_sign_in(account.id, strong=strong, now=now)
-    if strong:
-        domains.strong_sign_in(account.id, now=now)
     replaced = sessions.find(cookie(SESSION_COOKIE), now=now) if cookie(SESSION_COOKIE) else None
     if replaced is not None:  # a new identifier at every sign-in (attack S01)
         sessions.end(replaced.account_id, replaced.id, now=now)

@@ -1,0 +1,38 @@
+"""Rows of reset requests and links."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from authsvc.core.db import BigId, Row
+
+
+class ResetRequest(Row):
+    """Somebody asked for a link, for any name or address. The worker decides."""
+
+    __tablename__ = "reset_requests"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    typed: Mapped[str] = mapped_column(String(320))
+    ip: Mapped[str] = mapped_column(String(45))
+    browser: Mapped[str] = mapped_column(String(60))
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    claimed_until: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
+
+
+class ResetLink(Row):
+    """A link that was mailed. Bound to the account's epoch and to the address as it stood."""
+
+    __tablename__ = "reset_links"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    address_id: Mapped[int] = mapped_column(ForeignKey("addresses.id"))
+    epoch: Mapped[int]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    spent_at: Mapped[datetime | None]
+    challenge: Mapped[bytes | None] = mapped_column(LargeBinary)

@@ -1,0 +1,275 @@
+"""Reset requests: written down for anybody, decided by the worker just before a mail leaves (POLICY 9)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import insert, select, update
+
+from authsvc import accounts, audit, budgets, domains, holds, mail, passwords, totp, webauthn
+from authsvc.accounts import AccountRow, AccountView, AddressView
+from authsvc.audit import EventType
+from authsvc.core import crypto, db
+from authsvc.core.assurance import PHISHING_RESISTANT, Factor
+from authsvc.core.errors import Gone, TooMany
+from authsvc.core.web import Client, settings
+from authsvc.policy.hold import HoldCause
+from authsvc.policy.login import Mailbox
+from authsvc.policy.reset_gate import EVIDENCE_MAX_AGE, Allow, Block, Defer, ResetFacts, block_stands, decide
+from authsvc.recovery.models import ResetLink, ResetRequest
+
+LEASE = timedelta(minutes=1)
+LINK_LIFE = timedelta(hours=1)
+MAIL_WITHIN = timedelta(minutes=10)  # of the decision, else the mail is dropped (POLICY 9)
+
+REASONS = {
+    "NOT_REGISTERED": "its domain is not registered any more.",
+    "REDEMPTION_PERIOD": "its domain has expired.",
+    "PENDING_DELETE": "its domain has expired and is about to be deleted.",
+    "REGISTERED_AFTER_VERIFICATION": "its domain was registered anew after you confirmed the address.",
+    "GENERATION_CHANGED": "its domain lapsed or was registered anew after you confirmed the address.",
+    "STICKY_BLOCK": "it was blocked earlier, when its domain lapsed or changed hands.",
+}
+
+
+class LinkGone(Gone):
+    """The link was used, replaced, is over an hour old, or its account or address changed since."""
+
+
+def request_reset(typed: str, client: Client, *, now: datetime) -> None:
+    """Write one row, the same work for every text; nothing is looked up here (attack R18)."""
+    values = {"typed": typed, "ip": client.ip, "browser": client.browser, "created_at": now}
+    db.session().execute(insert(ResetRequest).values(values))
+
+
+def process_resets(*, now: datetime, limit: int = 20) -> int:
+    """Decide what waiting requests lead to; returns how many were decided. The worker's task."""
+    ids = db.claim(
+        ResetRequest.id,
+        ResetRequest.claimed_until,
+        ResetRequest.done_at.is_(None),
+        limit=limit,
+        lease=LEASE,
+        now=now,
+        order_by=ResetRequest.created_at,
+    )
+    for request_id in ids:
+        with db.transaction() as session:
+            row = session.get_one(ResetRequest, request_id)
+        _process(row.typed, Client(ip=row.ip, network=row.ip, browser=row.browser), now=now)
+        with db.transaction() as session:
+            session.execute(update(ResetRequest).where(ResetRequest.id == request_id).values(done_at=now))
+    return len(ids)
+
+
+def _process(typed: str, client: Client, *, now: datetime) -> None:
+    with db.transaction():
+        account = accounts.find(typed)
+        address = accounts.mail_address(account.id) if account else None
+        domain = address.domain if address else _domain_of(typed)
+    with db.transaction():
+        look = domains.check_fresh(domain, max_age=EVIDENCE_MAX_AGE, now=now) if domain else None
+    if account is None or address is None or look is None or account.disabled or account.frozen:
+        return
+    with db.transaction():
+        subject = budgets.subject_of(account.id, "")
+        if not budgets.charge("reset_link", subject, None, now=now).allowed:
+            return
+        address = accounts.mail_address(account.id)  # as it stands after the look
+        if address is None:
+            return
+        audit.record(EventType.RESET_REQUESTED, account_id=account.id, at=now, client=client)
+        judgement = domains.judge_address(look, address)
+        enrolled = frozenset(a.kind for a in accounts.enrolled(account.id, now=now))
+        facts = ResetFacts(
+            address_verified=address.verified_at is not None,
+            blocked=block_stands(
+                blocked_at=address.blocked_at,
+                verified_at=address.verified_at,
+                last_strong_sign_in_at=account.last_strong_sign_in_at,
+                last_recovery_at=None,
+            ),
+            generation_is_current=address.generation == address.domain_generation,
+            verdict=judgement.verdict,
+            reason=judgement.reason,
+            looked_up_at=look.checked_at,
+            enrolled=enrolled,
+        )
+        match decide(facts, now):
+            case Allow():
+                _mail_link(account, address, client, now=now)
+            case Defer(reason):
+                audit.record(EventType.RESET_DEFERRED, account_id=account.id, at=now, client=client, reason=reason)
+            case Block(reason):
+                _refuse(account, address, reason, client, now=now)
+
+
+def _domain_of(typed: str) -> str | None:
+    """The domain of an unknown address, when it holds accounts: looked at alike, so that timing tells nothing."""
+    try:
+        domain = accounts.normalise_address(typed).rpartition("@")[2]
+    except accounts.InvalidAddress:
+        return None
+    return domain if domains.known(domain) else None
+
+
+def _mail_link(account: AccountView, address: AddressView, client: Client, *, now: datetime) -> None:
+    token = crypto.random_token()
+    values = {
+        "digest": crypto.digest(token),
+        "account_id": account.id,
+        "address_id": address.id,
+        "epoch": account.epoch,
+        "created_at": now,
+        "expires_at": now + LINK_LIFE,
+    }
+    db.session().execute(insert(ResetLink).values(values))
+    audit.record(EventType.RESET_SENT, account_id=account.id, at=now, client=client)
+    mail.send(
+        "reset_link",
+        to=address.email,
+        subject=f"Set a new password for {account.username}",
+        account_id=account.id,
+        not_after=now + MAIL_WITHIN,
+        now=now,
+        username=account.username,
+        link=f"{settings().base_url}/recovery/reset/{token}",
+        client=client,
+    )
+
+
+def _refuse(account: AccountView, address: AddressView, reason: str, client: Client, *, now: datetime) -> None:
+    """Store the block, say so in the log, warn the account's other trusted addresses; nothing goes to this one."""
+    why = REASONS.get(reason, "its domain cannot receive mail any more.")
+    if accounts.block_address(address.id, reason=reason, now=now):
+        audit.record(EventType.ADDRESS_BLOCKED, account_id=account.id, at=now, email=address.email, reason=why)
+    audit.record(EventType.RESET_REFUSED, account_id=account.id, at=now, client=client, reason=why, code=reason)
+    for recipient in accounts.trusted_recipients(account.id, now=now):
+        if recipient != address.email:
+            mail.send(
+                "reset_refused",
+                to=recipient,
+                subject=f"Password reset refused for {account.username}",
+                account_id=account.id,
+                now=now,
+                username=account.username,
+                address=address.email,
+                why=why,
+                client=client,
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """A live link and what its use takes."""
+
+    id: int
+    account: AccountView
+    factors: frozenset[Factor]  # enrolled; one of them is proved as well
+    challenge: bytes | None
+
+    def way(self, wanted: str) -> str | None:
+        """Which factor the page asks for: key or totp; None when nothing is enrolled."""
+        has_key = bool(self.factors & PHISHING_RESISTANT)
+        if Factor.TOTP in self.factors and (wanted == "totp" or not has_key):
+            return "totp"
+        return "key" if has_key else None
+
+
+def find(token: str, *, now: datetime) -> Open:
+    """The live link of a token, by stored verdict and generation, without asking anybody. Raises LinkGone."""
+    query = (
+        select(ResetLink)
+        .join(AccountRow, AccountRow.id == ResetLink.account_id)
+        .where(
+            ResetLink.digest == crypto.digest(token),
+            ResetLink.spent_at.is_(None),
+            ResetLink.expires_at > now,
+            ResetLink.epoch == AccountRow.epoch,
+            AccountRow.disabled_at.is_(None),
+            AccountRow.frozen_at.is_(None),
+        )
+    )
+    row = db.session().scalar(query) if token else None
+    if row is None:
+        raise LinkGone("no live link")
+    address = next((a for a in accounts.addresses(row.account_id) if a.id == row.address_id), None)
+    if address is None or domains.mailbox_worth(address) is not Mailbox.GOOD:
+        raise LinkGone(f"address {row.address_id} is not what it was")
+    return Open(
+        id=row.id,
+        account=accounts.get(row.account_id),
+        factors=frozenset(a.kind for a in accounts.enrolled(row.account_id, now=now)),
+        challenge=row.challenge,
+    )
+
+
+def key_options(link: Open) -> str:
+    """Options for a WebAuthn assertion, bound to this link."""
+    options, challenge = webauthn.begin_assertion(link.account.id, user_verification="preferred")
+    db.session().execute(update(ResetLink).where(ResetLink.id == link.id).values(challenge=challenge))
+    return options
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Which field was not right, and why, for its owner."""
+
+    field: str
+    why: str
+
+
+def reset(
+    link: Open, new_password: str, *, code: str, credential: str, client: Client, now: datetime
+) -> Refused | None:
+    """Set the new password, with an enrolled factor proved as well; None when done. The link is spent only then."""
+    account = link.account
+    problem = passwords.problem_with(new_password, username=account.username)
+    if problem is not None:
+        return Refused("new_password", problem)
+    authenticator_id: int | None = None
+    if link.factors:
+        authenticator_id = _prove(link, code=code, credential=credential, now=now)
+        if authenticator_id is None:
+            audit.record(EventType.SECOND_FACTOR_FAILED, account_id=account.id, at=now, client=client)
+            return Refused("code" if code else "credential", "That was not right. Please try again.")
+    senior = any(a.id == authenticator_id and a.senior for a in accounts.enrolled(account.id, now=now))
+    hashed = passwords.hash_new(new_password)
+    spent = update(ResetLink).where(ResetLink.id == link.id, ResetLink.spent_at.is_(None), ResetLink.expires_at > now)
+    if db.session().scalar(spent.values(spent_at=now).returning(ResetLink.id)) is None:
+        raise LinkGone("a rival request was first")
+    if accounts.get(account.id).epoch != account.epoch:
+        raise LinkGone("the account changed meanwhile")
+    passwords.set_hash(account.id, hashed, breach_checked=True, now=now)
+    accounts.raise_epoch(account.id, confirm_after=now)  # ends sessions, tokens and every other link
+    audit.record(EventType.RESET_COMPLETED, account_id=account.id, at=now, client=client)
+    mail.notify(
+        account.id,
+        "password_reset",
+        subject=f"Password reset for {account.username}",
+        now=now,
+        username=account.username,
+        client=client,
+    )
+    if not senior:
+        holds.begin(account.id, HoldCause.RESET, client=client, now=now)
+    return None
+
+
+def _prove(link: Open, *, code: str, credential: str, now: datetime) -> int | None:
+    """The authenticator that was proved, or None. A reset never replaces an enrolled factor (attack R10)."""
+    if credential and link.challenge is not None:
+        taken = update(ResetLink).where(ResetLink.id == link.id, ResetLink.challenge == link.challenge)
+        if db.session().scalar(taken.values(challenge=None).returning(ResetLink.id)) is None:
+            return None
+        found = webauthn.verify_assertion(
+            credential, link.challenge, account_id=link.account.id, user_verification_required=False, now=now
+        )
+        return found.authenticator_id if isinstance(found, webauthn.Assertion) else None
+    subject = budgets.subject_of(link.account.id, "")
+    charge = budgets.charge("second_factor", subject, None, now=now)
+    if not charge.allowed:
+        raise TooMany("second factor budget empty", retry_after=int(charge.retry_after.total_seconds()) + 1)
+    proved = totp.verify(link.account.id, code, now=now) if code else None
+    if proved is not None:
+        budgets.clear("second_factor", subject, None)
+    return proved
