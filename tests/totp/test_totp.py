@@ -13,9 +13,7 @@ from authsvc import accounts, totp
 from authsvc.core import crypto, db
 from authsvc.core.assurance import Factor
 from authsvc.totp.models import TotpCredential
-from tests.slices import NOON, at_once, new_account, request_to, slice_app
-
-__all__ = ["slice_app"]
+from tests.slices import NOON, at_once, new_account, request_to
 
 SEED = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # RFC 6238, appendix B: the ASCII bytes 12345678901234567890
 OTHER_SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -101,114 +99,114 @@ def test_the_picture_needs_nothing_our_content_policy_refuses() -> None:
     assert not re.search(r"style|<script|href|xmlns|\son\w+=", svg)
 
 
-def test_an_enrolled_app_signs_its_account_in(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    phone = enrol(slice_app, alice)
-    assert verify(slice_app, alice, code_at(STEP)) == phone
-    with request_to(slice_app):
+def test_an_enrolled_app_signs_its_account_in(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    phone = enrol(app, alice)
+    assert verify(app, alice, code_at(STEP)) == phone
+    with request_to(app):
         (listed,) = accounts.enrolled(alice, now=NOON)
         assert (listed.id, listed.kind, listed.label, listed.last_used_at) == (phone, Factor.TOTP, "Phone", NOON)
 
 
-def test_a_wrong_code_is_refused_and_spends_nothing(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    phone = enrol(slice_app, alice)
-    assert verify(slice_app, alice, code_at(STEP, OTHER_SEED)) is None
-    assert verify(slice_app, alice, code_at(STEP)) == phone
+def test_a_wrong_code_is_refused_and_spends_nothing(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    phone = enrol(app, alice)
+    assert verify(app, alice, code_at(STEP, OTHER_SEED)) is None
+    assert verify(app, alice, code_at(STEP)) == phone
 
 
-def test_a_code_of_another_account_is_refused(slice_app: Flask) -> None:
-    alice, mallory = new_account(slice_app, "alice"), new_account(slice_app, "mallory")
-    enrol(slice_app, alice)
-    enrol(slice_app, mallory, OTHER_SEED)
-    assert verify(slice_app, alice, code_at(STEP, OTHER_SEED)) is None
+def test_a_code_of_another_account_is_refused(app: Flask) -> None:
+    alice, mallory = new_account(app, "alice"), new_account(app, "mallory")
+    enrol(app, alice)
+    enrol(app, mallory, OTHER_SEED)
+    assert verify(app, alice, code_at(STEP, OTHER_SEED)) is None
 
 
-def test_an_account_without_an_app_has_no_code(slice_app: Flask) -> None:
-    assert verify(slice_app, new_account(slice_app, "alice"), code_at(STEP)) is None
-
-
-@pytest.mark.attack("T01")
-def test_a_code_passes_once(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    phone = enrol(slice_app, alice)
-    assert verify(slice_app, alice, code_at(STEP)) == phone
-    assert verify(slice_app, alice, code_at(STEP), now=NOON + SECOND) is None
-    assert verify(slice_app, alice, code_at(STEP), now=start_of(STEP + 1)) is None
+def test_an_account_without_an_app_has_no_code(app: Flask) -> None:
+    assert verify(app, new_account(app, "alice"), code_at(STEP)) is None
 
 
 @pytest.mark.attack("T01")
-def test_older_steps_are_refused_after_a_newer_one_and_newer_ones_pass(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    phone = enrol(slice_app, alice)
-    assert verify(slice_app, alice, code_at(STEP)) == phone
-    assert verify(slice_app, alice, code_at(STEP - 1)) is None
-    assert verify(slice_app, alice, code_at(STEP + 1)) == phone
+def test_a_code_passes_once(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    phone = enrol(app, alice)
+    assert verify(app, alice, code_at(STEP)) == phone
+    assert verify(app, alice, code_at(STEP), now=NOON + SECOND) is None
+    assert verify(app, alice, code_at(STEP), now=start_of(STEP + 1)) is None
 
 
 @pytest.mark.attack("T01")
-def test_the_code_that_confirmed_the_app_is_spent(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    phone = enrol(slice_app, alice, first_step=STEP)
-    assert verify(slice_app, alice, code_at(STEP)) is None
-    assert verify(slice_app, alice, code_at(STEP + 1)) == phone
+def test_older_steps_are_refused_after_a_newer_one_and_newer_ones_pass(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    phone = enrol(app, alice)
+    assert verify(app, alice, code_at(STEP)) == phone
+    assert verify(app, alice, code_at(STEP - 1)) is None
+    assert verify(app, alice, code_at(STEP + 1)) == phone
 
 
 @pytest.mark.attack("T01")
-def test_a_step_counts_once_for_all_apps_of_the_account(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    phone, tablet = enrol(slice_app, alice), enrol(slice_app, alice, OTHER_SEED)
-    assert verify(slice_app, alice, code_at(STEP)) == phone
-    assert verify(slice_app, alice, code_at(STEP, OTHER_SEED)) is None
-    assert verify(slice_app, alice, code_at(STEP + 1, OTHER_SEED)) == tablet
+def test_the_code_that_confirmed_the_app_is_spent(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    phone = enrol(app, alice, first_step=STEP)
+    assert verify(app, alice, code_at(STEP)) is None
+    assert verify(app, alice, code_at(STEP + 1)) == phone
 
 
 @pytest.mark.attack("T01")
-def test_a_new_app_does_not_make_a_spent_step_good_again(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    phone = enrol(slice_app, alice)
-    assert verify(slice_app, alice, code_at(STEP)) == phone
-    enrol(slice_app, alice, OTHER_SEED, first_step=STEP - 1)
-    assert verify(slice_app, alice, code_at(STEP, OTHER_SEED)) is None
+def test_a_step_counts_once_for_all_apps_of_the_account(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    phone, tablet = enrol(app, alice), enrol(app, alice, OTHER_SEED)
+    assert verify(app, alice, code_at(STEP)) == phone
+    assert verify(app, alice, code_at(STEP, OTHER_SEED)) is None
+    assert verify(app, alice, code_at(STEP + 1, OTHER_SEED)) == tablet
+
+
+@pytest.mark.attack("T01")
+def test_a_new_app_does_not_make_a_spent_step_good_again(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    phone = enrol(app, alice)
+    assert verify(app, alice, code_at(STEP)) == phone
+    enrol(app, alice, OTHER_SEED, first_step=STEP - 1)
+    assert verify(app, alice, code_at(STEP, OTHER_SEED)) is None
 
 
 @pytest.mark.attack("T06")
 @pytest.mark.parametrize("apps", [1, 2])
-def test_of_rivals_with_one_code_one_wins(slice_app: Flask, apps: int) -> None:
-    alice = new_account(slice_app, "alice")
-    phone, *_ = [enrol(slice_app, alice, seed) for seed in (SEED, OTHER_SEED)[:apps]]
+def test_of_rivals_with_one_code_one_wins(app: Flask, apps: int) -> None:
+    alice = new_account(app, "alice")
+    phone, *_ = [enrol(app, alice, seed) for seed in (SEED, OTHER_SEED)[:apps]]
     attempts = [partial(totp.verify, alice, code_at(STEP), now=NOON)] * 4
-    assert sorted(at_once(slice_app, *attempts), key=str) == [phone, None, None, None]
+    assert sorted(at_once(app, *attempts), key=str) == [phone, None, None, None]
 
 
-def test_a_revoked_app_is_refused_and_its_seed_gone(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    phone = enrol(slice_app, alice)
-    with request_to(slice_app):
+def test_a_revoked_app_is_refused_and_its_seed_gone(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    phone = enrol(app, alice)
+    with request_to(app):
         totp.revoke(phone)
         accounts.revoke_authenticator(alice, phone, now=NOON)
-    assert verify(slice_app, alice, code_at(STEP)) is None
-    with request_to(slice_app):
+    assert verify(app, alice, code_at(STEP)) is None
+    with request_to(app):
         assert db.session().scalars(select(TotpCredential)).all() == []
 
 
-def test_the_register_alone_is_enough_to_revoke(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    phone = enrol(slice_app, alice)
-    with request_to(slice_app):
+def test_the_register_alone_is_enough_to_revoke(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    phone = enrol(app, alice)
+    with request_to(app):
         accounts.revoke_authenticator(alice, phone, now=NOON)
-    assert verify(slice_app, alice, code_at(STEP)) is None
+    assert verify(app, alice, code_at(STEP)) is None
 
 
 @pytest.mark.attack("T16")
-def test_the_seed_lies_sealed_and_cannot_be_lent_to_another_account(slice_app: Flask) -> None:
-    alice, mallory = new_account(slice_app, "alice"), new_account(slice_app, "mallory")
-    enrol(slice_app, alice)
-    enrol(slice_app, mallory, OTHER_SEED)
-    with request_to(slice_app):
+def test_the_seed_lies_sealed_and_cannot_be_lent_to_another_account(app: Flask) -> None:
+    alice, mallory = new_account(app, "alice"), new_account(app, "mallory")
+    enrol(app, alice)
+    enrol(app, mallory, OTHER_SEED)
+    with request_to(app):
         sealed = {row.account_id: row.sealed_seed for row in db.session().scalars(select(TotpCredential))}
         assert SEED.encode() not in sealed[alice]
         stolen = update(TotpCredential).where(TotpCredential.account_id == alice)
         db.session().execute(stolen.values(sealed_seed=sealed[mallory]))
     with pytest.raises(crypto.SealBroken):
-        verify(slice_app, alice, code_at(STEP, OTHER_SEED))
+        verify(app, alice, code_at(STEP, OTHER_SEED))

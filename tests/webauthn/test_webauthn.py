@@ -18,9 +18,7 @@ from authsvc.core.assurance import Factor
 from authsvc.core.errors import BadInput
 from authsvc.webauthn import Assertion, Reason, Refused
 from tests.authenticator import Authenticator
-from tests.slices import NOON, at_once, new_account, request_to, slice_app
-
-__all__ = ["slice_app"]
+from tests.slices import NOON, at_once, new_account, request_to
 
 LATER = NOON + timedelta(minutes=1)
 
@@ -54,9 +52,9 @@ def reason(outcome: Assertion | Refused) -> Reason | None:
 # --- registration
 
 
-def test_the_browser_is_asked_for_a_discoverable_key_and_no_attestation(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    with request_to(slice_app):
+def test_the_browser_is_asked_for_a_discoverable_key_and_no_attestation(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    with request_to(app):
         options = json.loads(webauthn.begin_registration(alice)[0])
         sub = accounts.get(alice).sub
     assert options["rp"] == {"name": "authsvc", "id": "localhost"}
@@ -71,9 +69,9 @@ def test_the_browser_is_asked_for_a_discoverable_key_and_no_attestation(slice_ap
     }
 
 
-def test_every_ceremony_has_a_challenge_of_its_own(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    with request_to(slice_app):
+def test_every_ceremony_has_a_challenge_of_its_own(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    with request_to(app):
         asked = [webauthn.begin_registration(alice) for _ in range(2)]
         asked += [webauthn.begin_assertion(None, user_verification="required") for _ in range(2)]
     assert len({challenge for _, challenge in asked}) == 4
@@ -91,23 +89,23 @@ def test_every_ceremony_has_a_challenge_of_its_own(slice_app: Flask) -> None:
     ],
 )
 def test_what_is_enrolled_is_what_the_key_says_of_itself(
-    slice_app: Flask, key: Authenticator, kind: Factor, hardware: bool, backed_up: bool
+    app: Flask, key: Authenticator, kind: Factor, hardware: bool, backed_up: bool
 ) -> None:
-    alice = new_account(slice_app, "alice")
-    registered = enrol(slice_app, alice, key)
+    alice = new_account(app, "alice")
+    registered = enrol(app, alice, key)
     assert (registered.user_verified, registered.hardware) == (kind is Factor.PASSKEY, hardware)
-    with request_to(slice_app):
+    with request_to(app):
         (listed,) = accounts.enrolled(alice, now=NOON)
     assert (listed.id, listed.kind, listed.label) == (registered.authenticator_id, kind, "Key")
     assert listed.backed_up == backed_up
 
 
-def test_an_account_has_several_keys_and_is_not_asked_to_enrol_one_twice(slice_app: Flask) -> None:
-    alice, keys = new_account(slice_app, "alice"), [Authenticator(), Authenticator(transports=["internal", "odd"])]
+def test_an_account_has_several_keys_and_is_not_asked_to_enrol_one_twice(app: Flask) -> None:
+    alice, keys = new_account(app, "alice"), [Authenticator(), Authenticator(transports=["internal", "odd"])]
     for key in keys:
-        enrol(slice_app, alice, key)
+        enrol(app, alice, key)
     ids = [bytes_to_base64url(key.credential_id) for key in keys]
-    with request_to(slice_app):
+    with request_to(app):
         excluded = json.loads(webauthn.begin_registration(alice)[0])["excludeCredentials"]
         assert webauthn.credential_ids(alice) == ids
     assert excluded == [
@@ -130,86 +128,86 @@ def test_an_account_has_several_keys_and_is_not_asked_to_enrol_one_twice(slice_a
         Authenticator(credential_id=b""),
     ],
 )
-def test_a_registration_that_does_not_hold_is_refused(slice_app: Flask, key: Authenticator) -> None:
-    alice = new_account(slice_app, "alice")
+def test_a_registration_that_does_not_hold_is_refused(app: Flask, key: Authenticator) -> None:
+    alice = new_account(app, "alice")
     with pytest.raises(webauthn.RegistrationRefused):
-        enrol(slice_app, alice, key)
-    with request_to(slice_app):
+        enrol(app, alice, key)
+    with request_to(app):
         assert accounts.enrolled(alice, now=NOON) == []
         assert webauthn.credential_ids(alice) == []
 
 
 @pytest.mark.attack("W04")
-def test_a_registration_for_another_challenge_is_refused(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator()
-    with request_to(slice_app):
+def test_a_registration_for_another_challenge_is_refused(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator()
+    with request_to(app):
         options, _ = webauthn.begin_registration(alice)
         _, challenge = webauthn.begin_registration(alice)
         problem = webauthn.problem_with_registration(key.register(options), challenge)
     assert problem == webauthn.RegistrationRefused.message
 
 
-def test_a_good_registration_can_be_looked_at_before_it_is_stored(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator()
-    with request_to(slice_app):
+def test_a_good_registration_can_be_looked_at_before_it_is_stored(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator()
+    with request_to(app):
         options, challenge = webauthn.begin_registration(alice)
         assert webauthn.problem_with_registration(key.register(options), challenge) is None
         assert webauthn.credential_ids(alice) == []
 
 
-def test_a_credential_id_exists_once_in_the_installation(slice_app: Flask) -> None:
-    alice, mallory, key = new_account(slice_app, "alice"), new_account(slice_app, "mallory"), Authenticator()
-    enrol(slice_app, alice, key)
+def test_a_credential_id_exists_once_in_the_installation(app: Flask) -> None:
+    alice, mallory, key = new_account(app, "alice"), new_account(app, "mallory"), Authenticator()
+    enrol(app, alice, key)
     for account_id in (alice, mallory):
         copy = Authenticator(credential_id=key.credential_id)
-        with request_to(slice_app):
+        with request_to(app):
             options, challenge = webauthn.begin_registration(account_id)
             problem = webauthn.problem_with_registration(copy.register(options), challenge)
             assert problem == webauthn.CredentialTaken.message
         with pytest.raises(webauthn.CredentialTaken):
-            enrol(slice_app, account_id, copy)
-    assert isinstance(prove(slice_app, key), Assertion)
+            enrol(app, account_id, copy)
+    assert isinstance(prove(app, key), Assertion)
 
 
-def test_of_two_accounts_that_register_one_credential_id_at_once_one_gets_it(slice_app: Flask) -> None:
+def test_of_two_accounts_that_register_one_credential_id_at_once_one_gets_it(app: Flask) -> None:
     def attempt(account_id: int) -> bool:
         try:
-            enrol(slice_app, account_id, Authenticator(credential_id=b"the same for both"))
+            enrol(app, account_id, Authenticator(credential_id=b"the same for both"))
         except webauthn.CredentialTaken:
             return False
         return True
 
-    pair = [new_account(slice_app, name) for name in ("alice", "mallory")]
-    assert sorted(at_once(slice_app, *[partial(attempt, account_id) for account_id in pair])) == [False, True]
+    pair = [new_account(app, name) for name in ("alice", "mallory")]
+    assert sorted(at_once(app, *[partial(attempt, account_id) for account_id in pair])) == [False, True]
 
 
 # --- assertion
 
 
-def test_a_passkey_names_its_account_and_proves_its_user(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator()
-    registered = enrol(slice_app, alice, key)
-    assert prove(slice_app, key) == Assertion(
+def test_a_passkey_names_its_account_and_proves_its_user(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator()
+    registered = enrol(app, alice, key)
+    assert prove(app, key) == Assertion(
         account_id=alice, authenticator_id=registered.authenticator_id, user_verified=True, hardware=True
     )
-    with request_to(slice_app):
+    with request_to(app):
         assert accounts.enrolled(alice, now=LATER)[0].last_used_at == LATER
 
 
-def test_a_security_key_answers_for_a_known_account_without_verifying_anybody(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator(user_verified=False)
-    enrol(slice_app, alice, key)
+def test_a_security_key_answers_for_a_known_account_without_verifying_anybody(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator(user_verified=False)
+    enrol(app, alice, key)
     key.user_handle = None  # as keys do that keep nothing
-    found = prove(slice_app, key, alice)
+    found = prove(app, key, alice)
     assert isinstance(found, Assertion)
     assert not found.user_verified
 
 
-def test_only_the_account_s_own_keys_are_asked_for(slice_app: Flask) -> None:
-    alice, bob, key = new_account(slice_app, "alice"), new_account(slice_app, "bob"), Authenticator()
-    enrol(slice_app, alice, key)
-    enrol(slice_app, bob, Authenticator())
-    with request_to(slice_app):
+def test_only_the_account_s_own_keys_are_asked_for(app: Flask) -> None:
+    alice, bob, key = new_account(app, "alice"), new_account(app, "bob"), Authenticator()
+    enrol(app, alice, key)
+    enrol(app, bob, Authenticator())
+    with request_to(app):
         known = json.loads(webauthn.begin_assertion(alice, user_verification="discouraged")[0])
         unknown = json.loads(webauthn.begin_assertion(None, user_verification="required")[0])
     assert [c["id"] for c in known["allowCredentials"]] == [bytes_to_base64url(key.credential_id)]
@@ -217,36 +215,36 @@ def test_only_the_account_s_own_keys_are_asked_for(slice_app: Flask) -> None:
     assert (unknown["userVerification"], unknown["allowCredentials"]) == ("required", [])
 
 
-def test_a_synced_passkey_is_not_called_hardware_and_its_state_is_kept(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator(backup_eligible=True, counts=False)
-    enrol(slice_app, alice, key)
+def test_a_synced_passkey_is_not_called_hardware_and_its_state_is_kept(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator(backup_eligible=True, counts=False)
+    enrol(app, alice, key)
     key.backed_up = True
-    found = prove(slice_app, key)
+    found = prove(app, key)
     assert isinstance(found, Assertion)
     assert not found.hardware
-    with request_to(slice_app):
+    with request_to(app):
         assert accounts.enrolled(alice, now=LATER)[0].backed_up
-    assert isinstance(prove(slice_app, key), Assertion)  # its counter stays at 0
+    assert isinstance(prove(app, key), Assertion)  # its counter stays at 0
 
 
 @pytest.mark.attack("W03")
-def test_a_passkey_sign_in_is_refused_when_nobody_was_verified(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator()
-    enrol(slice_app, alice, key)
+def test_a_passkey_sign_in_is_refused_when_nobody_was_verified(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator()
+    enrol(app, alice, key)
     key.user_verified = False
-    assert reason(prove(slice_app, key)) is Reason.NO_USER_VERIFICATION
-    found = prove(slice_app, key, alice)
+    assert reason(prove(app, key)) is Reason.NO_USER_VERIFICATION
+    found = prove(app, key, alice)
     assert isinstance(found, Assertion)
     assert not found.user_verified
 
 
-def test_a_key_enrolled_without_verification_never_stands_alone(slice_app: Flask) -> None:
+def test_a_key_enrolled_without_verification_never_stands_alone(app: Flask) -> None:
     # Given a key without a PIN, and a thief who gives it one
-    alice, key = new_account(slice_app, "alice"), Authenticator(user_verified=False)
-    enrol(slice_app, alice, key)
+    alice, key = new_account(app, "alice"), Authenticator(user_verified=False)
+    enrol(app, alice, key)
     key.user_verified = True
     # When it is used without and with the password
-    alone, beside = prove(slice_app, key), prove(slice_app, key, alice)
+    alone, beside = prove(app, key), prove(app, key, alice)
     # Then it is a second factor and no more: decision 0020
     assert reason(alone) is Reason.SECOND_FACTOR_ONLY
     assert isinstance(beside, Assertion)
@@ -254,51 +252,51 @@ def test_a_key_enrolled_without_verification_never_stands_alone(slice_app: Flask
 
 
 @pytest.mark.attack("W05")
-def test_a_key_of_another_account_is_refused_and_its_counter_stays(slice_app: Flask) -> None:
-    alice, mallory = new_account(slice_app, "alice"), new_account(slice_app, "mallory")
+def test_a_key_of_another_account_is_refused_and_its_counter_stays(app: Flask) -> None:
+    alice, mallory = new_account(app, "alice"), new_account(app, "mallory")
     of_alice, of_mallory = Authenticator(), Authenticator()
-    enrol(slice_app, alice, of_alice)
-    registered = enrol(slice_app, mallory, of_mallory)
-    assert prove(slice_app, of_mallory, alice) == Refused(
+    enrol(app, alice, of_alice)
+    registered = enrol(app, mallory, of_mallory)
+    assert prove(app, of_mallory, alice) == Refused(
         reason=Reason.OTHER_ACCOUNT, account_id=mallory, authenticator_id=registered.authenticator_id
     )
     of_mallory.sign_count -= 1
-    assert isinstance(prove(slice_app, of_mallory, mallory), Assertion)
+    assert isinstance(prove(app, of_mallory, mallory), Assertion)
 
 
 @pytest.mark.attack("W05")
 @pytest.mark.parametrize("named", [True, False])
-def test_a_user_handle_of_another_account_is_refused(slice_app: Flask, named: bool) -> None:
-    alice, mallory, key = new_account(slice_app, "alice"), new_account(slice_app, "mallory"), Authenticator()
-    enrol(slice_app, mallory, key)
-    with request_to(slice_app):
+def test_a_user_handle_of_another_account_is_refused(app: Flask, named: bool) -> None:
+    alice, mallory, key = new_account(app, "alice"), new_account(app, "mallory"), Authenticator()
+    enrol(app, mallory, key)
+    with request_to(app):
         key.user_handle = accounts.get(alice).sub.encode()
-    assert reason(prove(slice_app, key, mallory if named else None)) is Reason.OTHER_ACCOUNT
+    assert reason(prove(app, key, mallory if named else None)) is Reason.OTHER_ACCOUNT
 
 
-def test_a_passkey_sign_in_without_user_handle_is_refused(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator()
-    enrol(slice_app, alice, key)
+def test_a_passkey_sign_in_without_user_handle_is_refused(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator()
+    enrol(app, alice, key)
     key.user_handle = None
-    assert reason(prove(slice_app, key)) is Reason.OTHER_ACCOUNT
+    assert reason(prove(app, key)) is Reason.OTHER_ACCOUNT
 
 
-def test_an_unknown_key_is_refused(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator(user_handle=b"alice")
-    assert prove(slice_app, key) == Refused(reason=Reason.UNKNOWN_CREDENTIAL)
-    assert prove(slice_app, key, alice) == Refused(reason=Reason.UNKNOWN_CREDENTIAL)
+def test_an_unknown_key_is_refused(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator(user_handle=b"alice")
+    assert prove(app, key) == Refused(reason=Reason.UNKNOWN_CREDENTIAL)
+    assert prove(app, key, alice) == Refused(reason=Reason.UNKNOWN_CREDENTIAL)
 
 
 @pytest.mark.parametrize("by_register_alone", [True, False])
-def test_a_revoked_key_is_unknown(slice_app: Flask, by_register_alone: bool) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator()
-    authenticator_id = enrol(slice_app, alice, key).authenticator_id
-    with request_to(slice_app):
+def test_a_revoked_key_is_unknown(app: Flask, by_register_alone: bool) -> None:
+    alice, key = new_account(app, "alice"), Authenticator()
+    authenticator_id = enrol(app, alice, key).authenticator_id
+    with request_to(app):
         accounts.revoke_authenticator(alice, authenticator_id, now=NOON)
         if not by_register_alone:
             webauthn.revoke(authenticator_id)
             assert webauthn.credential_ids(alice) == []
-    assert reason(prove(slice_app, key)) is Reason.UNKNOWN_CREDENTIAL
+    assert reason(prove(app, key)) is Reason.UNKNOWN_CREDENTIAL
 
 
 @pytest.mark.attack("W01")
@@ -316,27 +314,25 @@ def test_a_revoked_key_is_unknown(slice_app: Flask, by_register_alone: bool) -> 
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_an_assertion_that_does_not_hold_is_refused_and_moves_no_counter(
-    slice_app: Flask, change: dict[str, Any]
-) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator()
-    enrol(slice_app, alice, key)
+def test_an_assertion_that_does_not_hold_is_refused_and_moves_no_counter(app: Flask, change: dict[str, Any]) -> None:
+    alice, key = new_account(app, "alice"), Authenticator()
+    enrol(app, alice, key)
     good = {name: getattr(key, name) for name in change}
     for name, value in change.items():
         setattr(key, name, value)
     key.sign_count = 1000
-    assert reason(prove(slice_app, key)) is Reason.CHECK_FAILED
+    assert reason(prove(app, key)) is Reason.CHECK_FAILED
     for name, value in good.items():
         setattr(key, name, value)
     key.sign_count = 1
-    assert isinstance(prove(slice_app, key), Assertion)
+    assert isinstance(prove(app, key), Assertion)
 
 
 @pytest.mark.attack("W04")
-def test_an_answer_to_another_challenge_is_refused(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator()
-    enrol(slice_app, alice, key)
-    with request_to(slice_app):
+def test_an_answer_to_another_challenge_is_refused(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator()
+    enrol(app, alice, key)
+    with request_to(app):
         options, _ = webauthn.begin_assertion(None, user_verification="required")
         _, challenge = webauthn.begin_assertion(None, user_verification="required")
         answer = key.answer(options)
@@ -347,16 +343,16 @@ def test_an_answer_to_another_challenge_is_refused(slice_app: Flask) -> None:
 
 
 @pytest.mark.parametrize(("sent", "passes"), [(9, False), (10, False), (0, False), (11, True), (2**32 - 1, True)])
-def test_a_counter_has_to_grow(slice_app: Flask, sent: int, passes: bool) -> None:
+def test_a_counter_has_to_grow(app: Flask, sent: int, passes: bool) -> None:
     # Given a key whose counter stands at 10
-    alice, key = new_account(slice_app, "alice"), Authenticator(sign_count=9)
-    registered = enrol(slice_app, alice, key)
+    alice, key = new_account(app, "alice"), Authenticator(sign_count=9)
+    registered = enrol(app, alice, key)
     # When it says another number next
     key.sign_count, key.counts = sent, False
-    found = prove(slice_app, key)
+    found = prove(app, key)
     # Then only a higher one passes, and the owner's log shows the others
     assert reason(found) is (None if passes else Reason.COUNTER_BACK)
-    with request_to(slice_app):
+    with request_to(app):
         events = audit.events(alice)
     if passes:
         assert events == []
@@ -369,19 +365,19 @@ def test_a_counter_has_to_grow(slice_app: Flask, sent: int, passes: bool) -> Non
         ]
 
 
-def test_a_counter_that_went_back_is_no_alarm_when_the_signature_is_wrong(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator(sign_count=9)
-    enrol(slice_app, alice, key)
+def test_a_counter_that_went_back_is_no_alarm_when_the_signature_is_wrong(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator(sign_count=9)
+    enrol(app, alice, key)
     forger = Authenticator(credential_id=key.credential_id, user_handle=key.user_handle)
-    assert reason(prove(slice_app, forger)) is Reason.CHECK_FAILED
-    with request_to(slice_app):
+    assert reason(prove(app, forger)) is Reason.CHECK_FAILED
+    with request_to(app):
         assert audit.events(alice) == []
 
 
-def test_of_rivals_with_one_answer_one_passes(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator()
-    enrol(slice_app, alice, key)
-    with request_to(slice_app):
+def test_of_rivals_with_one_answer_one_passes(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator()
+    enrol(app, alice, key)
+    with request_to(app):
         options, challenge = webauthn.begin_assertion(None, user_verification="required")
     answer = key.answer(options)
 
@@ -390,7 +386,7 @@ def test_of_rivals_with_one_answer_one_passes(slice_app: Flask) -> None:
             webauthn.verify_assertion(answer, challenge, account_id=None, user_verification_required=True, now=LATER)
         )
 
-    assert sorted(at_once(slice_app, *[attempt] * 3), key=str) == [None, Reason.COUNTER_BACK, Reason.COUNTER_BACK]
+    assert sorted(at_once(app, *[attempt] * 3), key=str) == [None, Reason.COUNTER_BACK, Reason.COUNTER_BACK]
 
 
 # --- hostile input
@@ -400,8 +396,8 @@ ODD_VALUES: list[object] = [None, 7, "", "!", "AA", "A", "é", "\ud800", [], {},
 
 
 @pytest.mark.parametrize("text", NOT_CREDENTIALS, ids=range(len(NOT_CREDENTIALS)))
-def test_what_is_no_credential_is_bad_input(slice_app: Flask, text: str) -> None:
-    with request_to(slice_app):
+def test_what_is_no_credential_is_bad_input(app: Flask, text: str) -> None:
+    with request_to(app):
         assert webauthn.problem_with_registration(text, b"challenge") is not None
         with pytest.raises(BadInput) as refused:
             webauthn.verify_assertion(text, b"challenge", account_id=None, user_verification_required=True, now=NOON)
@@ -423,19 +419,19 @@ def mangled(text: str) -> list[str]:
     return found
 
 
-def test_a_mangled_registration_is_refused_and_nothing_worse(slice_app: Flask) -> None:
-    alice = new_account(slice_app, "alice")
-    with request_to(slice_app):
+def test_a_mangled_registration_is_refused_and_nothing_worse(app: Flask) -> None:
+    alice = new_account(app, "alice")
+    with request_to(app):
         options, challenge = webauthn.begin_registration(alice)
         good = Authenticator().register(options)
         passed = [t for t in mangled(good) if webauthn.problem_with_registration(t, challenge) is None]
     assert all(json.loads(t)["response"].get("transports") != ["usb"] for t in passed)
 
 
-def test_a_mangled_assertion_is_refused_and_nothing_worse(slice_app: Flask) -> None:
-    alice, key = new_account(slice_app, "alice"), Authenticator()
-    enrol(slice_app, alice, key)
-    with request_to(slice_app):
+def test_a_mangled_assertion_is_refused_and_nothing_worse(app: Flask) -> None:
+    alice, key = new_account(app, "alice"), Authenticator()
+    enrol(app, alice, key)
+    with request_to(app):
         options, challenge = webauthn.begin_assertion(None, user_verification="required")
         check: Callable[[str], Assertion | Refused] = partial(
             webauthn.verify_assertion, challenge=challenge, account_id=None, user_verification_required=True, now=LATER
