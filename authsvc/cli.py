@@ -16,6 +16,7 @@ from authsvc.app import create_app, utc_now
 from authsvc.audit import EventType
 from authsvc.core import config, db, migrate
 from authsvc.core.config import LOOPBACK_HOSTS, SettingError, Settings
+from authsvc.core.domain_names import InvalidDomain, mail_domain
 from authsvc.policy.hold import HoldCause
 
 THREADS = 8  # per process; two of them stay free of password hashing (POLICY 7)

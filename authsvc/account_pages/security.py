@@ -120,10 +120,7 @@ def security() -> ResponseReturnValue:
             for b in devices.of_account(who.account_id)
         ],
         tokens=tokens.of_account(who.account_id, now=now),
-        events=[
-            LogLine(e.at, sentence(e), unusual=e.type in UNUSUAL)
-            for e in audit.events(who.account_id)
-        ],
+        events=[LogLine(e.at, sentence(e), unusual=e.type in UNUSUAL) for e in audit.events(who.account_id)],
     )
 
 

@@ -1,7 +1,9 @@
 """Registration: an account exists only once its address is proved."""
 
+import re
 from collections.abc import Callable
 
+import pyotp
 import pytest
 from flask import Flask
 
@@ -51,8 +53,8 @@ def test_the_confirmation_pages_of_a_taken_and_a_free_address_are_alike(
     for address in ("taken@example.test", "fresh@example.test"):
         visitor = new_client()
         visitor.post("/register", **{**FORM, "email": address})
-        page = visitor.get("/register/confirm").text
-        pages.append(page.replace(address, "").partition("<h1>")[2].partition("csrf_token")[0] + page[-900:-400])
+        page = visitor.get("/register/confirm").text.replace(address, "ADDRESS")
+        pages.append(re.sub(r'(csrf_token" value|nonce)="[^"]+"', "", page))
     assert pages[0] == pages[1]
 
 
@@ -121,10 +123,6 @@ def test_extra_fields_set_nothing(app: Flask, client: Visitor, outbox: Outbox) -
 def test_a_newcomers_first_authenticator_is_senior_at_once(
     app: Flask, client: Visitor, outbox: Outbox, clock: Clock
 ) -> None:
-    import re
-
-    import pyotp
-
     client.post("/register", **FORM)
     client.post("/register/confirm", code=outbox.code("alice@example.test"))
     step_up = client.post("/account/enrol", way="totp").location
