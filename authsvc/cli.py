@@ -357,8 +357,12 @@ def domains_check(domain: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def domains_sweep(limit: int, as_json: bool) -> None:
     """Look at the domains that are due, longest due first."""
-    with _app().app_context(), click.progressbar(length=limit, label="Domains", file=sys.stderr) as bar:
-        report = domains.sweep(limit=limit, now=utc_now(), progress=lambda _: bar.update(1))
+    now = utc_now()
+    with _app().app_context():
+        with db.transaction():
+            length = min(limit, domains.due(now=now))
+        with click.progressbar(length=length, label="Domains", file=sys.stderr) as bar:
+            report = domains.sweep(limit=limit, now=now, at_most=None, progress=lambda _: bar.update(1))
     if as_json:
         click.echo(json.dumps({"checked": report.checked, "changed": report.changed, "verdicts": report.verdicts}))
         return

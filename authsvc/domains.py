@@ -4,12 +4,13 @@ Evidence belongs to a domain and is shared by its addresses; the verdict is writ
 `accounts`. The rules are in `policy/domain_verdict.py`. Nobody is asked inside a transaction.
 """
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, insert, select, update
+from sqlalchemy import ForeignKey, String, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -36,12 +37,17 @@ from authsvc.policy.login import Mailbox
 
 LEASE = timedelta(minutes=1)
 RDAP_MAX_AGE = timedelta(days=1)  # POLICY 8: asked again at a reset when older
+RDAP_MAX_AGE_IN_SWEEP = timedelta(days=30)  # registries are slow and count questions; any change asks at once
+WORKER_SHARE = timedelta(seconds=5)  # of one round of the worker, whose next task may be a mail
 NEW_BASELINE_WITHIN = timedelta(days=1)  # later looks say nothing of how it was when the address was proved
 BLOCKING = frozenset({Verdict.LAPSED, Verdict.REREGISTERED})
 
 
 class Domain(Row):
-    """One mail domain that holds an address. `generation` rises once for each lapse or new registration."""
+    """One mail domain that holds an address: its last look, and the history before that look.
+
+    `generation` rises once for each lapse or new registration.
+    """
 
     __tablename__ = "domains"
 
@@ -54,7 +60,8 @@ class Domain(Row):
     rdap: Mapped[dict[str, Any] | None]
     checked_at: Mapped[datetime | None]
     rdap_checked_at: Mapped[datetime | None]
-    registered_at: Mapped[datetime | None]
+    registered_at: Mapped[datetime | None]  # the newest registration ever seen
+    lapsed_at: Mapped[datetime | None]  # the lapse that no healthy look has followed yet
     consecutive_failures: Mapped[int] = mapped_column(default=0)
     first_failure_at: Mapped[datetime | None]
     failure: Mapped[str | None] = mapped_column(String(10))
@@ -63,8 +70,15 @@ class Domain(Row):
     next_check_at: Mapped[datetime] = mapped_column(index=True)
     claimed_until: Mapped[datetime | None]
 
-    def history(self) -> History:
-        """The looks so far."""
+    def evidence(self) -> Evidence | None:
+        """What the last look saw; None before the first, and for reserved names."""
+        if self.dns is None or self.rdap is None:
+            return None
+        dns, rdap = DnsEvidence.from_json(self.dns), RdapEvidence.from_json(self.rdap)
+        return Evidence(domain=self.name, dns=dns, rdap=rdap)
+
+    def history_before(self) -> History:
+        """The looks before the last one: what the last one is judged with, for whichever address."""
         return History(
             consecutive_failures=self.consecutive_failures,
             first_failure_at=self.first_failure_at,
@@ -72,6 +86,15 @@ class Domain(Row):
             last_healthy_at=self.last_healthy_at,
             last_rdap_ok_at=self.last_rdap_ok_at,
         )
+
+    def history(self) -> History:
+        """The looks so far: what the next one is judged with."""
+        evidence, before = self.evidence(), self.history_before()
+        if evidence is None or self.checked_at is None:
+            return before
+        last = Judgement(Verdict(self.verdict), self.reason, self.next_check_at)
+        asked_at = self.rdap_checked_at or self.checked_at
+        return next_history(before, last, evidence, rdap_answered_at=asked_at, now=self.checked_at)
 
 
 class AddressBaseline(Row):
@@ -122,25 +145,40 @@ def _row(name: str, *, now: datetime) -> Domain:
     return found
 
 
-def check_now(name: str, *, now: datetime) -> Look:
-    """Look at a domain and store what it means. Asks DNS always and the registry when its last answer is a day old.
+def check_now(name: str, *, now: datetime, rdap_max_age: timedelta = RDAP_MAX_AGE) -> Look:
+    """Look at a domain, judge it, and store that when it holds an address.
 
+    Asks DNS always, the registry when its last answer is older than `rdap_max_age` or anything looks different.
     Ends the present transaction; call it outside one that has written.
     """
-    row = _row(name, now=now)
-    before, old_rdap, rdap_at = row.history(), row.rdap, row.rdap_checked_at
+    found = db.session().scalar(select(Domain).where(Domain.name == name))
+    row = found or Domain(name=name, verdict=Verdict.UNKNOWN.value, reason="", generation=0, consecutive_failures=0)
+    before = row.history()
     db.commit()
     if is_reserved(name) and settings().is_loopback:
+        evidence, rdap_at = None, None
         judgement = Judgement(Verdict.HEALTHY, "OK_RESERVED", now + timedelta(days=1))
-        return _store(name, None, before, judgement, rdap_at=None, now=now)
+    else:
+        evidence, rdap_at = _ask(row, rdap_max_age=rdap_max_age, now=now)
+        judgement = judge(evidence, before, Baseline(), verified_at=None, impact=Impact.NORMAL, now=now)
+    generation = _store(name, evidence, before, judgement, rdap_at=rdap_at, now=now) if found else 0
+    return Look(
+        domain=name, evidence=evidence, before=before, judgement=judgement, generation=generation, checked_at=now
+    )
+
+
+def _ask(row: Domain, *, rdap_max_age: timedelta, now: datetime) -> tuple[Evidence, datetime]:
+    """Ask DNS, and the registry where its last answer will not do; says too when the registry answered."""
     services = adapters.current()
-    dns = services.dns.look_up(name)
-    rdap = RdapEvidence.from_json(old_rdap) if old_rdap else None
-    if rdap is None or rdap_at is None or now - rdap_at > RDAP_MAX_AGE or rdap.outcome is not RdapOutcome.FOUND:
-        rdap, rdap_at = services.rdap.look_up(name), now
-    evidence = Evidence(domain=name, dns=dns, rdap=rdap)
-    judgement = judge(evidence, before, Baseline(), verified_at=None, impact=Impact.NORMAL, now=now)
-    return _store(name, evidence, before, judgement, rdap_at=rdap_at, now=now)
+    dns = services.dns.look_up(row.name)
+    last = row.evidence()
+    if last is not None and row.rdap_checked_at is not None:
+        age = now - row.rdap_checked_at
+        told_to_wait = age < timedelta(seconds=last.rdap.retry_after_seconds or 0)
+        as_before = dns == last.dns and row.verdict == Verdict.HEALTHY.value
+        if told_to_wait or (as_before and last.rdap.outcome is RdapOutcome.FOUND and age <= rdap_max_age):
+            return Evidence(domain=row.name, dns=dns, rdap=last.rdap), row.rdap_checked_at
+    return Evidence(domain=row.name, dns=dns, rdap=services.rdap.look_up(row.name)), now
 
 
 def _store(
@@ -151,34 +189,38 @@ def _store(
     *,
     rdap_at: datetime | None,
     now: datetime,
-) -> Look:
-    """Write one look down, in one transaction: row, generation, trust of the addresses, missing baselines."""
+) -> int:
+    """Write one look down, in one transaction: row, generation, trust of the addresses, missing baselines.
+
+    Returns the generation from now on.
+    """
     row = db.session().scalars(select(Domain).where(Domain.name == name).with_for_update()).one()
+    was = (row.verdict, row.generation)
     registered = evidence.rdap.registered_at if evidence else None
-    lapsed = judgement.verdict is Verdict.LAPSED and row.verdict != Verdict.LAPSED.value
     known = row.registered_at
-    anew = registered is not None and known is not None and registered > known + REGISTRATION_SLACK
-    row.generation += 1 if lapsed or anew else 0
+    if judgement.verdict is Verdict.LAPSED and row.lapsed_at is None:
+        row.generation, row.lapsed_at = row.generation + 1, now
+    elif judgement.verdict is Verdict.HEALTHY:
+        row.lapsed_at = None
+    if registered is not None and (known is None or registered > known):
+        row.generation += 1 if known is not None and registered > known + REGISTRATION_SLACK else 0
+        row.registered_at = registered
     row.verdict, row.reason = judgement.verdict.value, judgement.reason
     row.checked_at, row.next_check_at, row.claimed_until = now, judgement.recheck_at, None
-    after = replace(before, last_healthy_at=now)
-    if evidence is not None:
-        after = next_history(before, judgement, evidence, rdap_answered_at=rdap_at or now, now=now)
-        row.dns, row.rdap, row.rdap_checked_at = evidence.dns.as_json(), evidence.rdap.as_json(), rdap_at
-        row.registered_at = registered or known
-    row.consecutive_failures, row.first_failure_at = after.consecutive_failures, after.first_failure_at
-    row.failure = after.failure.value if after.failure else None
-    row.last_healthy_at, row.last_rdap_ok_at = after.last_healthy_at, after.last_rdap_ok_at
-    accounts.set_trust(name, verdict=judgement.verdict.value, generation=row.generation)
-    if registered is not None:
-        accounts.set_reregistered(name, proved_before=registered - REGISTRATION_SLACK)
+    row.dns = evidence.dns.as_json() if evidence else None
+    row.rdap, row.rdap_checked_at = evidence.rdap.as_json() if evidence else None, rdap_at
+    row.consecutive_failures, row.first_failure_at = before.consecutive_failures, before.first_failure_at
+    row.failure = before.failure.value if before.failure else None
+    row.last_healthy_at, row.last_rdap_ok_at = before.last_healthy_at, before.last_rdap_ok_at
+    generation = row.generation
+    if was != (row.verdict, generation):
+        accounts.set_trust(name, verdict=row.verdict, generation=generation)
+    if row.registered_at is not None:
+        accounts.set_reregistered(name, proved_before=row.registered_at - REGISTRATION_SLACK)
     if evidence is not None and judgement.verdict is Verdict.HEALTHY:
         _record_baselines(name, Baseline.of(evidence), now=now)
-    generation = row.generation
     db.commit()
-    return Look(
-        domain=name, evidence=evidence, before=before, judgement=judgement, generation=generation, checked_at=now
-    )
+    return generation
 
 
 def _record_baselines(name: str, seen: Baseline, *, now: datetime) -> None:
@@ -202,24 +244,20 @@ def _record_baselines(name: str, seen: Baseline, *, now: datetime) -> None:
 
 def check_fresh(name: str, *, max_age: timedelta, now: datetime) -> Look:
     """The last look when it is young enough, else a new one."""
-    row = _row(name, now=now)
-    if row.checked_at is None or now - row.checked_at > max_age:
+    row = db.session().scalar(select(Domain).where(Domain.name == name))
+    if row is None or row.checked_at is None or now - row.checked_at > max_age:
         return check_now(name, now=now)
-    evidence = None
-    if row.dns is not None and row.rdap is not None:
-        evidence = Evidence(domain=name, dns=DnsEvidence.from_json(row.dns), rdap=RdapEvidence.from_json(row.rdap))
-    judgement = Judgement(Verdict(row.verdict), row.reason, row.next_check_at)
     return Look(
         domain=name,
-        evidence=evidence,
-        before=row.history(),
-        judgement=judgement,
+        evidence=row.evidence(),
+        before=row.history_before(),
+        judgement=Judgement(Verdict(row.verdict), row.reason, row.next_check_at),
         generation=row.generation,
         checked_at=row.checked_at,
     )
 
 
-def judge_address(look: Look, address: AddressView) -> Judgement:
+def judge_address(look: Look, address: AddressView, *, impact: Impact = Impact.NORMAL) -> Judgement:
     """What a look means for one address: when its owner proved it, and what was seen then."""
     if look.evidence is None:
         return look.judgement
@@ -239,7 +277,7 @@ def judge_address(look: Look, address: AddressView) -> Judgement:
         look.before,
         baseline,
         verified_at=address.verified_at,
-        impact=Impact.NORMAL,
+        impact=impact,
         now=look.checked_at,
     )
 
@@ -268,7 +306,10 @@ def seen_while_healthy(address: AddressView | None, first_seen_at: datetime, *, 
     """True for a senior browser that was known before the domain's last healthy look (POLICY 8)."""
     if address is None or now - first_seen_at < accounts.SENIOR_AFTER:
         return False
-    last = db.session().scalar(select(Domain.last_healthy_at).where(Domain.name == address.domain))
+    row = db.session().scalar(select(Domain).where(Domain.name == address.domain))
+    if row is None:
+        return False
+    last = row.checked_at if row.verdict == Verdict.HEALTHY.value else row.last_healthy_at
     return last is not None and first_seen_at < last
 
 
@@ -313,24 +354,40 @@ class Sweep:
     verdicts: dict[str, int]
 
 
-def sweep(*, limit: int, now: datetime, progress: Callable[[int], object] = lambda done: None) -> Sweep:
-    """Look at domains that are due, longest due first. Many workers share the work by leases."""
-    ids = db.claim(
-        Domain.id,
-        Domain.claimed_until,
-        Domain.next_check_at <= now,
-        limit=limit,
-        lease=LEASE * max(1, limit // 10),
-        now=now,
-        order_by=Domain.next_check_at,
-    )
-    changed, verdicts = 0, dict[str, int]()
-    for done, domain_id in enumerate(ids, start=1):
+def sweep(
+    *,
+    limit: int,
+    now: datetime,
+    at_most: timedelta | None = WORKER_SHARE,
+    progress: Callable[[int], object] = lambda done: None,
+) -> Sweep:
+    """Look at domains that are due, longest due first, until `limit` or the time `at_most` is used up.
+
+    Each is leased by itself, so that many workers share the work and a killed one keeps nothing back.
+    """
+    began, checked, changed, verdicts = time.monotonic(), 0, 0, dict[str, int]()
+    while checked < limit and (at_most is None or time.monotonic() - began < at_most.total_seconds()):
+        ids = db.claim(
+            Domain.id,
+            Domain.claimed_until,
+            Domain.next_check_at <= now,
+            limit=1,
+            lease=LEASE,
+            now=now,
+            order_by=Domain.next_check_at,
+        )
+        if not ids:
+            break
         with db.transaction() as session:
-            row = session.get_one(Domain, domain_id)
+            row = session.get_one(Domain, ids[0])
             name, was = row.name, row.verdict
-        verdict = check_now(name, now=now).judgement.verdict.value
-        changed += verdict != was
+        verdict = check_now(name, now=now, rdap_max_age=RDAP_MAX_AGE_IN_SWEEP).judgement.verdict.value
+        checked, changed = checked + 1, changed + (verdict != was)
         verdicts[verdict] = verdicts.get(verdict, 0) + 1
-        progress(done)
-    return Sweep(len(ids), changed, verdicts)
+        progress(checked)
+    return Sweep(checked, changed, verdicts)
+
+
+def due(*, now: datetime) -> int:
+    """How many domains wait for a look."""
+    return db.session().scalar(select(func.count()).select_from(Domain).where(Domain.next_check_at <= now)) or 0

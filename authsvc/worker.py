@@ -36,6 +36,7 @@ def _purge(now: datetime) -> None:
         budgets.purge(before=now - KEPT_FOR)
         email_codes.purge(before=now - KEPT_FOR)
         login.purge(before=now - KEPT_FOR)
+        recovery.purge(before=now - KEPT_FOR)
         account_pages.purge(before=now - KEPT_FOR)
 
 

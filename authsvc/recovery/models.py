@@ -9,7 +9,7 @@ from authsvc.core.db import BigId, Row
 
 
 class ResetRequest(Row):
-    """Somebody asked for a link, for any name or address. The worker decides."""
+    """Somebody asked for a link, for any name or address. The worker decides, and deletes the row."""
 
     __tablename__ = "reset_requests"
 
@@ -19,7 +19,6 @@ class ResetRequest(Row):
     browser: Mapped[str] = mapped_column(String(60))
     created_at: Mapped[datetime] = mapped_column(index=True)
     claimed_until: Mapped[datetime | None]
-    done_at: Mapped[datetime | None]
 
 
 class ResetLink(Row):

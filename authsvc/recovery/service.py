@@ -1,25 +1,34 @@
 """Reset requests: written down for anybody, decided by the worker just before a mail leaves (POLICY 9)."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import assert_never
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, func, insert, select, true, update
 
-from authsvc import accounts, audit, budgets, domains, holds, mail, passwords, totp, webauthn
+from authsvc import accounts, audit, budgets, domains, holds, mail, mandates, passwords, totp, webauthn
 from authsvc.accounts import AccountRow, AccountView, AddressView
 from authsvc.audit import EventType
 from authsvc.core import crypto, db
 from authsvc.core.assurance import PHISHING_RESISTANT, Factor
 from authsvc.core.errors import Gone, TooMany
 from authsvc.core.web import Client, settings
+from authsvc.policy.domain_verdict import Impact
 from authsvc.policy.hold import HoldCause
 from authsvc.policy.login import Mailbox
 from authsvc.policy.reset_gate import EVIDENCE_MAX_AGE, Allow, Block, Defer, ResetFacts, block_stands, decide
 from authsvc.recovery.models import ResetLink, ResetRequest
 
+log = logging.getLogger(__name__)
+
 LEASE = timedelta(minutes=1)
 LINK_LIFE = timedelta(hours=1)
 MAIL_WITHIN = timedelta(minutes=10)  # of the decision, else the mail is dropped (POLICY 9)
+DECIDED_WITHIN = timedelta(hours=1)  # a request that nobody took up for longer is forgotten
+MAX_LIVE_LINKS = 3
+ONE_MAIL_EVERY = timedelta(minutes=15)  # once the budget is empty (POLICY 7)
+WARN_AGAIN_AFTER = timedelta(days=1)  # of a refusal for a reason that was mailed before
 
 REASONS = {
     "NOT_REGISTERED": "its domain is not registered any more.",
@@ -42,65 +51,108 @@ def request_reset(typed: str, client: Client, *, now: datetime) -> None:
 
 
 def process_resets(*, now: datetime, limit: int = 20) -> int:
-    """Decide what waiting requests lead to; returns how many were decided. The worker's task."""
+    """Decide what waiting requests lead to; returns how many were taken up. The worker's task."""
     ids = db.claim(
         ResetRequest.id,
         ResetRequest.claimed_until,
-        ResetRequest.done_at.is_(None),
+        true(),
         limit=limit,
         lease=LEASE,
         now=now,
         order_by=ResetRequest.created_at,
     )
     for request_id in ids:
-        with db.transaction() as session:
-            row = session.get_one(ResetRequest, request_id)
-        _process(row.typed, Client(ip=row.ip, network=row.ip, browser=row.browser), now=now)
-        with db.transaction() as session:
-            session.execute(update(ResetRequest).where(ResetRequest.id == request_id).values(done_at=now))
+        try:
+            _process(request_id, now=now)
+        except Exception:  # one request that cannot be decided must not keep the others waiting
+            log.exception("reset request %s", request_id)
+            db.rollback()
     return len(ids)
 
 
-def _process(typed: str, client: Client, *, now: datetime) -> None:
-    with db.transaction():
-        account = accounts.find(typed)
+def _process(request_id: int, *, now: datetime) -> None:
+    """Look at the domain, whether or not the local part is known; decide; carry out and end the request at once.
+
+    A worker killed on the way repeats the decision, and mails nothing twice.
+    """
+    with db.transaction() as session:
+        request = session.get_one(ResetRequest, request_id)
+        account = accounts.find(request.typed)
         address = accounts.mail_address(account.id) if account else None
-        domain = address.domain if address else _domain_of(typed)
-    with db.transaction():
-        look = domains.check_fresh(domain, max_age=EVIDENCE_MAX_AGE, now=now) if domain else None
-    if account is None or address is None or look is None or account.disabled or account.frozen:
-        return
-    with db.transaction():
-        subject = budgets.subject_of(account.id, "")
-        if not budgets.charge("reset_link", subject, None, now=now).allowed:
+        domain = address.domain if address else _domain_of(request.typed)
+    look: domains.Look | None = None
+    if domain is not None and now - request.created_at <= DECIDED_WITHIN:
+        with db.transaction():
+            look = domains.check_fresh(domain, max_age=EVIDENCE_MAX_AGE, now=now)
+    decision: Allow | Defer | Block | None = None
+    if account is not None and look is not None:
+        with db.transaction():
+            account = accounts.get(account.id)
+            address = accounts.mail_address(account.id)  # as it stands after the look
+            if address is not None and address.domain == look.domain and not account.disabled and not account.frozen:
+                decision = _decide(account, address, look, now=now)
+    with db.transaction() as session:
+        end = delete(ResetRequest).where(ResetRequest.id == request_id).returning(ResetRequest.id)
+        if session.scalar(end) is None or account is None or address is None or decision is None:
             return
-        address = accounts.mail_address(account.id)  # as it stands after the look
-        if address is None:
-            return
+        client = Client(ip=request.ip, network=request.ip, browser=request.browser)
         audit.record(EventType.RESET_REQUESTED, account_id=account.id, at=now, client=client)
-        judgement = domains.judge_address(look, address)
-        enrolled = frozenset(a.kind for a in accounts.enrolled(account.id, now=now))
-        facts = ResetFacts(
-            address_verified=address.verified_at is not None,
-            blocked=block_stands(
-                blocked_at=address.blocked_at,
-                verified_at=address.verified_at,
-                last_strong_sign_in_at=account.last_strong_sign_in_at,
-                last_recovery_at=None,
-            ),
-            generation_is_current=address.generation == address.domain_generation,
-            verdict=judgement.verdict,
-            reason=judgement.reason,
-            looked_up_at=look.checked_at,
-            enrolled=enrolled,
-        )
-        match decide(facts, now):
+        match decision:
             case Allow():
                 _mail_link(account, address, client, now=now)
             case Defer(reason):
                 audit.record(EventType.RESET_DEFERRED, account_id=account.id, at=now, client=client, reason=reason)
             case Block(reason):
                 _refuse(account, address, reason, client, now=now)
+            case _:
+                assert_never(decision)
+
+
+def _decide(account: AccountView, address: AddressView, look: domains.Look, *, now: datetime) -> Allow | Defer | Block:
+    impact = Impact.HIGH if mandates.has_mandate(account.id) else Impact.NORMAL
+    judgement = domains.judge_address(look, address, impact=impact)
+    facts = ResetFacts(
+        address_verified=address.verified_at is not None,
+        blocked=block_stands(
+            blocked_at=address.blocked_at,
+            verified_at=address.verified_at,
+            last_strong_sign_in_at=account.last_strong_sign_in_at,
+            last_recovery_at=None,
+        ),
+        generation_is_current=address.generation == look.generation,
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        looked_up_at=look.checked_at,
+        enrolled=frozenset(a.kind for a in accounts.enrolled(account.id, now=now)),
+    )
+    decision = decide(facts, now)
+    if isinstance(decision, Allow) and not _may_mail(account, now=now):
+        return Defer("BUDGET")
+    return decision
+
+
+def _may_mail(account: AccountView, *, now: datetime) -> bool:
+    """Whether one more link may go out (POLICY 7). Ends the present transaction when it charges.
+
+    While a link lives nothing is charged, so strangers who ask cannot use up the owner's budget; nor can they
+    fill the mailbox, since few live at once. An empty budget still lets one mail out every quarter of an hour.
+    """
+    live = db.session().scalar(
+        select(func.count())
+        .select_from(ResetLink)
+        .where(
+            ResetLink.account_id == account.id,
+            ResetLink.epoch == account.epoch,
+            ResetLink.spent_at.is_(None),
+            ResetLink.expires_at > now,
+        )
+    )
+    if live:
+        return live < MAX_LIVE_LINKS
+    if budgets.charge("reset_link", budgets.subject_of(account.id, ""), None, now=now).allowed:
+        return True
+    newest = db.session().scalar(select(func.max(ResetLink.created_at)).where(ResetLink.account_id == account.id))
+    return newest is None or now - newest >= ONE_MAIL_EVERY
 
 
 def _domain_of(typed: str) -> str | None:
@@ -140,9 +192,12 @@ def _mail_link(account: AccountView, address: AddressView, client: Client, *, no
 def _refuse(account: AccountView, address: AddressView, reason: str, client: Client, *, now: datetime) -> None:
     """Store the block, say so in the log, warn the account's other trusted addresses; nothing goes to this one."""
     why = REASONS.get(reason, "its domain cannot receive mail any more.")
+    warned = any(e.type is EventType.RESET_REFUSED and now - e.at < WARN_AGAIN_AFTER for e in audit.events(account.id))
     if accounts.block_address(address.id, reason=reason, now=now):
         audit.record(EventType.ADDRESS_BLOCKED, account_id=account.id, at=now, email=address.email, reason=why)
     audit.record(EventType.RESET_REFUSED, account_id=account.id, at=now, client=client, reason=why, code=reason)
+    if warned:  # whoever asks again and again must not fill the other mailboxes
+        return
     for recipient in accounts.trusted_recipients(account.id, now=now):
         if recipient != address.email:
             mail.send(
@@ -273,3 +328,8 @@ def _prove(link: Open, *, code: str, credential: str, now: datetime) -> int | No
     if proved is not None:
         budgets.clear("second_factor", subject, None)
     return proved
+
+
+def purge(*, before: datetime) -> None:
+    """Delete links that ended before the time."""
+    db.session().execute(delete(ResetLink).where(ResetLink.expires_at < before))

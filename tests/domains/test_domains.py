@@ -1,0 +1,264 @@
+"""Looks at mail domains, stored on both databases, against real resolvers and a real registry."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from authsvc import accounts, domains
+from authsvc.accounts import AddressView
+from authsvc.adapters import Adapters, HttpClient
+from authsvc.adapters.dns import DnsClient
+from authsvc.adapters.rdap import RdapClient
+from authsvc.core import db
+from authsvc.policy.domain_verdict import Verdict
+from authsvc.policy.login import Mailbox
+from tests import servers
+from tests.slices import NOON
+
+DAY = timedelta(days=1)
+ALIVE = [
+    ["corp.org", "NS", "ns1.host.net."],
+    ["corp.org", "MX", "10 mx.mail.net."],
+    ["mx.mail.net", "A", "203.0.113.1"],
+]
+NULL_MX = [["corp.org", "NS", "ns1.host.net."], ["corp.org", "MX", "0 ."]]
+
+
+def registration(at: str = "2014-03-02T00:00:00Z", *, status: str = "active") -> dict[str, Any]:
+    """What the registry says about a domain registered then."""
+    body = {
+        "objectClassName": "domain",
+        "handle": "D1",
+        "status": [status],
+        "events": [{"eventAction": "registration", "eventDate": at}],
+    }
+    return {"http": 200, "body": body}
+
+
+class World:
+    """An account at corp.org, and what the outside says about that domain."""
+
+    def __init__(self, app: Flask, dns: servers.Dns, web: servers.Web) -> None:
+        self.app, self.dns, self.web, self.now = app, dns, web, NOON
+        http = HttpClient(total_seconds=1)
+        app.extensions["authsvc.adapters"] = Adapters(
+            dns=DnsClient(dns.setting, try_seconds=0.15, look_up_seconds=0.6),
+            rdap=RdapClient(http, web.url),
+            breaches=None,  # type: ignore[arg-type]  # nobody asks
+            mail=None,  # type: ignore[arg-type]
+            http=http,
+        )
+        self.says(ALIVE, registration())
+
+    def says(self, records: list[list[str]], rdap: dict[str, Any] | None) -> None:
+        """From now on this is what DNS and the registry answer; without `rdap` the name is not registered."""
+        self.dns.zone = servers.Zone(records)
+        self.web.answers.clear()
+        if rdap is not None:
+            self.web.add_rdap({"corp.org": rdap})
+
+    def person(self, username: str, *, email: str = "", verified_at: datetime | None = None) -> int:
+        """Make an account whose address was proved then, or now; returns the account's id."""
+        email = email or f"{username}@corp.org"
+        with self.app.app_context(), db.transaction():
+            account_id = accounts.create(username=username, now=self.now)
+            address_id = accounts.add_address(account_id, email, is_primary=True, verified_at=None, now=self.now)
+            domain = email.rpartition("@")[2]
+            proved = verified_at or self.now
+            domains.record_verification(address_id, domain, verified_at=proved, now=self.now)
+        return account_id
+
+    def look(self, name: str = "corp.org", **days_on: float) -> domains.Look:
+        """Look at the domain, some time later."""
+        self.now += timedelta(**days_on)
+        with self.app.app_context():
+            return domains.check_now(name, now=self.now)
+
+    def address(self, account_id: int) -> AddressView:
+        """The account's address as it stands."""
+        with self.app.app_context(), db.transaction():
+            found = accounts.mail_address(account_id)
+            assert found is not None
+            return found
+
+    def judged(self, account_id: int) -> tuple[str, str]:
+        """Verdict and reason for the account's address, from the last look."""
+        address = self.address(account_id)
+        with self.app.app_context(), db.transaction():
+            look = domains.check_fresh(address.domain, max_age=timedelta(days=999), now=self.now)
+            found = domains.judge_address(look, address)
+        return found.verdict.value, found.reason
+
+    def worth(self, account_id: int) -> Mailbox:
+        """What the mailbox may be used for at sign-in."""
+        address = self.address(account_id)
+        with self.app.app_context(), db.transaction():
+            return domains.mailbox_worth(address)
+
+
+@pytest.fixture
+def world(app: Flask, dns_server: servers.Dns, web_server: servers.Web) -> World:
+    """A healthy domain that nobody has looked at yet."""
+    return World(app, dns_server, web_server)
+
+
+def test_a_healthy_domain_makes_its_addresses_trusted(world: World) -> None:
+    alice = world.person("alice")
+    look = world.look()
+    assert (look.judgement.verdict, look.judgement.reason, look.generation) == (Verdict.HEALTHY, "OK", 0)
+    assert world.address(alice).trusted
+    assert world.worth(alice) is Mailbox.GOOD
+
+
+def test_a_domain_that_is_gone_loses_its_addresses_and_the_generation_rises_once(world: World) -> None:
+    alice = world.person("alice")
+    world.look()
+    world.says([], None)
+    assert world.look(days=1).judgement.reason == "NOT_REGISTERED"
+    world.dns.zone = servers.Zone([], [{"name": "corp.org", "do": "servfail"}])
+    assert world.look(days=1).judgement.verdict is Verdict.UNKNOWN
+    world.says([], None)
+    assert world.look(days=1).generation == 1
+    assert not world.address(alice).trusted
+    assert world.worth(alice) is Mailbox.LOST
+
+
+def test_a_domain_that_works_again_may_work_for_somebody_else(world: World) -> None:
+    alice = world.person("alice")
+    world.look()
+    world.says([], None)
+    world.look(days=1)
+    world.says(ALIVE, registration())
+    assert world.look(days=1).judgement.verdict is Verdict.HEALTHY
+    assert world.worth(alice) is Mailbox.LOST
+    newcomer = world.person("bob")
+    assert world.worth(newcomer) is Mailbox.GOOD
+    world.says([], None)
+    assert world.look(days=1).generation == 2
+
+
+def test_a_registration_between_two_looks_is_noticed(world: World) -> None:
+    alice = world.person("alice")
+    world.look()
+    world.says([*ALIVE, ["corp.org", "NS", "ns2.host.net."]], registration((NOON + 3 * DAY).isoformat()))
+    assert world.look(days=5).generation == 1
+    assert world.judged(alice) == ("reregistered", "REGISTERED_AFTER_VERIFICATION")
+    assert world.worth(alice) is Mailbox.LOST
+
+
+def test_a_registration_before_the_first_look_is_noticed_for_those_who_proved_before(world: World) -> None:
+    world.says(ALIVE, registration("2026-10-02T00:00:00Z"))
+    old = world.person("alice", verified_at=datetime.fromisoformat("2021-05-04T10:00:00+00:00"))
+    new = world.person("bob")
+    assert world.look().generation == 0
+    assert (world.worth(old), world.worth(new)) == (Mailbox.LOST, Mailbox.GOOD)
+    assert not world.address(old).trusted
+    assert world.judged(old)[0] == "reregistered"
+    assert world.judged(new) == ("healthy", "OK")
+
+
+def test_dead_mail_is_confirmed_by_three_looks_over_two_days_and_by_no_question_in_between(world: World) -> None:
+    alice = world.person("alice")
+    world.says(NULL_MX, registration())
+    assert world.look().judgement.verdict is Verdict.SUSPECT
+    assert world.worth(alice) is Mailbox.DOUBTFUL
+    assert world.look(days=3).judgement.verdict is Verdict.SUSPECT
+    assert world.judged(alice) == ("suspect", "NULL_MX")  # the second look, asked about again
+    assert world.look(hours=1).judgement.verdict is Verdict.LAPSED
+    assert world.judged(alice) == ("lapsed", "NULL_MX")
+
+
+def test_the_registry_is_left_alone_while_its_answer_is_fresh_and_nothing_changed(world: World) -> None:
+    world.person("alice")
+    world.look()
+    world.look(hours=23)
+    assert len(world.web.asked) == 1
+    world.look(hours=2)
+    assert len(world.web.asked) == 2
+    world.dns.zone = servers.Zone([*ALIVE, ["corp.org", "MX", "20 mx2.mail.net."]])
+    world.look(hours=1)
+    assert len(world.web.asked) == 3
+
+
+def test_a_registry_that_says_wait_is_not_asked_before(world: World) -> None:
+    world.person("alice")
+    world.says(ALIVE, {"http": 429, "retry_after": 3600})
+    world.look()
+    world.look(minutes=59)
+    assert len(world.web.asked) == 1
+    world.look(minutes=2)
+    assert len(world.web.asked) == 2
+
+
+def test_a_silent_registry_leans_on_its_last_answer_for_a_while(world: World) -> None:
+    world.person("alice")
+    world.look()
+    world.says(ALIVE, {"http": 503})
+    assert world.look(days=34).judgement.reason == "OK_RDAP_UNAVAILABLE"
+    assert world.look(days=2).judgement.reason == "RDAP_STALE"
+
+
+def test_everything_moved_counts_against_what_was_seen_when_the_address_was_proved(world: World) -> None:
+    alice = world.person("alice")
+    world.look()
+    elsewhere = [
+        ["corp.org", "NS", "ns.other.com."],
+        ["corp.org", "MX", "10 mx.other.com."],
+        ["mx.other.com", "A", "203.0.113.9"],
+    ]
+    world.says(elsewhere, {"http": 503})
+    world.look(days=2)
+    bob = world.person("bob")
+    assert world.judged(alice) == ("suspect", "NS_AND_MX_CHANGED")
+    assert world.judged(bob) == ("healthy", "OK_RDAP_UNAVAILABLE")
+
+
+def test_a_domain_without_accounts_is_judged_and_forgotten(world: World) -> None:
+    assert world.look().judgement.verdict is Verdict.HEALTHY
+    with world.app.app_context(), db.transaction():
+        assert not domains.known("corp.org")
+
+
+@pytest.mark.parametrize("domain", ["corp.test", "corp.example", "localhost"])
+def test_reserved_names_are_healthy_on_ones_own_machine_and_nobody_is_asked(world: World, domain: str) -> None:
+    alice = world.person("alice", email=f"alice@{domain}")
+    assert world.look(domain).judgement.verdict is Verdict.HEALTHY
+    assert world.worth(alice) is Mailbox.GOOD
+    assert world.dns.zone.asked == []
+
+
+def test_a_look_is_used_again_for_ten_minutes(world: World) -> None:
+    world.person("alice")
+    world.look()
+    asked = len(world.dns.zone.asked)
+    for minutes, more in ((10, False), (11, True)):
+        with world.app.app_context():
+            domains.check_fresh("corp.org", max_age=timedelta(minutes=10), now=NOON + timedelta(minutes=minutes))
+        assert (len(world.dns.zone.asked) > asked) == more
+
+
+def test_a_sweep_looks_at_what_is_due_and_says_what_changed(world: World) -> None:
+    world.person("alice")
+    world.person("bob", email="bob@gone.org")
+    with world.app.app_context():
+        first = domains.sweep(limit=10, now=NOON)
+        again = domains.sweep(limit=10, now=NOON)
+    assert (first.checked, first.changed, first.verdicts) == (2, 2, {"healthy": 1, "lapsed": 1})
+    assert again.checked == 0
+    with world.app.app_context():
+        assert domains.sweep(limit=1, now=NOON + 2 * DAY).checked == 1
+
+
+def test_a_browser_from_before_the_last_healthy_look_is_known(world: World) -> None:
+    alice = world.person("alice")
+    world.look()
+    world.says([], None)
+    world.look(days=10)
+    address = world.address(alice)
+    with world.app.app_context(), db.transaction():
+        for first_seen, known in ((NOON - DAY, True), (NOON, False), (NOON + DAY, False)):
+            assert domains.seen_while_healthy(address, first_seen, now=world.now) == known
+        assert not domains.seen_while_healthy(address, NOON - DAY, now=NOON + DAY)  # not senior then
+        assert not domains.seen_while_healthy(None, NOON, now=world.now)
