@@ -111,7 +111,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingError(f"{config} is not valid TOML: {error}") from error
         for name, value in found.items():
-            values[_known(name, known, str(config))] = _typed(name, value, known)
+            key = _known(name, known, str(config))
+            values[key] = _typed(key, value, known)
     for name, text in environ.items():
         if name.startswith(PREFIX):
             key = _known(name.removeprefix(PREFIX).lower(), known, "the environment")
