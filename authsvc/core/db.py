@@ -25,6 +25,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator
 
@@ -163,6 +164,11 @@ def transaction() -> Iterator[Session]:
         opened: Session | None = g.pop("db_session", None)
         if opened is not None:
             opened.close()
+
+
+def upsert(row: type[Row]) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that takes `.on_conflict_do_update(…)`; both databases know it, each by a class of its own."""
+    return sqlite.insert(row) if engine().dialect.name == "sqlite" else postgresql.insert(row)
 
 
 def request_reads() -> bool:

@@ -1,0 +1,32 @@
+"""Who must have a second factor, because so many depend on their packages. Owns packages, ownership and mandates.
+
+Whether a mandate follows, and what meets it, is `policy.mandate`'s affair; `login` enforces it.
+
+Verbs: in_force (what a sign-in must meet), upcoming (that, or what is still to come), has_mandate, owns_packages,
+may_keep_only (may the others go?), require (by hand), link_account (a name registered), apply (the worker's task);
+and the operators' commands `impact` and `mandates`.
+"""
+
+from authsvc.mandates.commands import GROUPS as commands
+from authsvc.mandates.service import (
+    apply,
+    has_mandate,
+    in_force,
+    link_account,
+    may_keep_only,
+    owns_packages,
+    require,
+    upcoming,
+)
+
+__all__ = [
+    "apply",
+    "commands",
+    "has_mandate",
+    "in_force",
+    "link_account",
+    "may_keep_only",
+    "owns_packages",
+    "require",
+    "upcoming",
+]
