@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from flask import Flask, Request, Response, redirect, request, url_for
+from flask import Flask, Request, Response, has_request_context, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user
 from werkzeug.local import LocalProxy
@@ -135,7 +135,8 @@ def register(app: Flask) -> None:
 
     @app.context_processor
     def caller() -> dict[str, object]:
-        return {"principal": None if getattr(request, "machine", False) else principal()}
+        nobody = not has_request_context() or getattr(request, "machine", False)  # a mail of the worker, a program
+        return {"principal": None if nobody else principal()}
 
 
 def in_hold(account_id: int) -> InHold:
