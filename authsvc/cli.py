@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from flask import Flask
+from flask.cli import ScriptInfo
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from authsvc import accounts, audit, domains, holds, mandates, oidc, passwords, worker
@@ -42,8 +43,10 @@ class Moment(click.ParamType[datetime]):
 
 @click.group(help=__doc__)
 @click.version_option(package_name="authsvc")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """The command group; subcommands say what they do."""
+    ctx.obj = ScriptInfo(create_app=_app, set_debug_flag=False)  # for the slices' commands: Flask's @with_appcontext
 
 
 def _settings() -> Settings:
