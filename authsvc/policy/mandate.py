@@ -121,7 +121,7 @@ def phase_of(impact: Impact, phases: Iterable[Phase], now: datetime) -> Phase | 
 def required(owned: Iterable[Owned], phases: Iterable[Phase], now: datetime) -> Mandate | None:
     """The mandate that follows from the packages an account owns, or None.
 
-    The earliest phase counts. Of the packages in it the most used one is the reason, whatever their order.
+    The earliest phase counts. Of the packages in it the one of the best rank is the reason, whatever their order.
     Source: POLICY 12; npm's phases.
     """
     phases = tuple(phases)
@@ -163,6 +163,6 @@ def _phase_order(phase: Phase) -> tuple[datetime, float]:
     return phase.enforced_from, float("inf") if phase.top is None else phase.top
 
 
-def _use(package: Owned) -> tuple[int, float, str, str]:
-    impact = package.impact
-    return -(impact.weekly_downloads or 0), impact.best_rank, package.ecosystem, package.name
+def _use(package: Owned) -> tuple[float, int, str, str]:
+    impact = package.impact  # ranks first: many packages have one and no number
+    return impact.best_rank, -(impact.weekly_downloads or 0), package.ecosystem, package.name

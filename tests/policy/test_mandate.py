@@ -151,13 +151,14 @@ def test_of_phases_on_one_day_the_narrowest_is_named() -> None:
         assert mandate.phase == "top-100"
 
 
-def test_the_most_used_package_is_the_reason() -> None:
+def test_the_best_ranked_package_is_the_reason_then_the_most_downloaded() -> None:
     by_flag = owned("flagged", Impact(weekly_ge_1m=True, rank=2))
     known, busiest = owned("known", POPULAR), owned("busiest", replace(POPULAR, weekly_downloads=9_000_000))
-    for order in permutations([by_flag, known, busiest]):
-        mandate = required(order, OURS, NOON)
-        assert mandate is not None
-        assert "busiest" in mandate.reason
+    for packages, named in (([by_flag, known, busiest], by_flag), ([known, busiest], busiest)):
+        for order in permutations(packages):
+            mandate = required(order, OURS, NOON)
+            assert mandate is not None
+            assert mandate.reason == reason(named)
 
 
 @pytest.mark.parametrize(
