@@ -109,6 +109,7 @@ def signs_in(visitor: Visitor, person: Person, password: str) -> bool:
 # --- asking
 
 
+@pytest.mark.attack("R18")
 def test_everybody_gets_the_same_answer(
     app: Flask, client: Visitor, make_account: MakeAccount, outside: Outside
 ) -> None:
@@ -161,7 +162,7 @@ def test_a_healthy_domain_gets_the_link(
         (ALIVE, registered("2026-11-01T00:00:00Z"), "REGISTERED_AFTER_VERIFICATION"),
     ],
 )
-@pytest.mark.attack("lapsed mail domain")
+@pytest.mark.attack("D01")
 def test_a_lapsed_or_resold_domain_gets_nothing_and_stays_blocked(
     app: Flask,
     clock: Clock,
@@ -313,6 +314,7 @@ def reset(visitor: Visitor, path: str, **fields: str) -> int:
     return visitor.post("/recovery/reset", new_password=NEW, **fields).status_code
 
 
+@pytest.mark.attack("R19")
 def test_a_link_sets_the_password_once_ends_every_session_and_begins_a_hold(
     app: Flask,
     clock: Clock,
@@ -348,6 +350,7 @@ def test_a_link_sets_the_password_once_ends_every_session_and_begins_a_hold(
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(3599, 200), (3600, 410)])
+@pytest.mark.attack("R07")
 def test_a_link_lives_for_an_hour(
     clock: Clock,
     client: Visitor,
@@ -365,6 +368,7 @@ def test_a_link_lives_for_an_hour(
     assert client.get("/recovery/reset").status_code == status
 
 
+@pytest.mark.attack("R06")
 def test_links_void_each_other_on_use(
     client: Visitor, make_account: MakeAccount, ask: Callable[[str], None], outbox: Outbox
 ) -> None:
@@ -376,6 +380,7 @@ def test_links_void_each_other_on_use(
     assert reset(client, older) == 410
 
 
+@pytest.mark.attack("R06")
 def test_of_two_at_once_one_wins(
     app: Flask, clock: Clock, make_account: MakeAccount, ask: Callable[[str], None], outbox: Outbox
 ) -> None:
@@ -407,7 +412,7 @@ def test_a_refused_password_spends_nothing(
     assert reset(client, path) == 303
 
 
-@pytest.mark.attack("mail domain taken over between mail and use")
+@pytest.mark.attack("R09")
 def test_a_domain_that_lapses_between_mail_and_use_kills_the_link(
     app: Flask,
     clock: Clock,
@@ -430,6 +435,7 @@ def test_a_domain_that_lapses_between_mail_and_use_kills_the_link(
     assert reset(client, path) == 410
 
 
+@pytest.mark.attack("R08")
 def test_a_changed_password_kills_the_link(
     app: Flask, client: Visitor, make_account: MakeAccount, ask: Callable[[str], None], outbox: Outbox
 ) -> None:
@@ -452,6 +458,7 @@ def test_made_up_links_lead_to_the_page_for_old_ones(client: Visitor, token: str
 
 
 @pytest.mark.asvs("6.4.3")
+@pytest.mark.attack("R10")
 @pytest.mark.parametrize("junior", [False, True])
 def test_an_app_s_code_is_asked_for_and_only_an_older_app_spares_the_hold(
     app: Flask,
@@ -475,6 +482,7 @@ def test_an_app_s_code_is_asked_for_and_only_an_older_app_spares_the_hold(
 
 
 @pytest.mark.asvs("6.4.3")
+@pytest.mark.attack("R10")
 def test_a_key_is_asked_for_and_another_persons_does_not_do(
     app: Flask,
     clock: Clock,
