@@ -23,7 +23,7 @@ class PendingAction(Row):
     params: Mapped[dict[str, Any]]
     words: Mapped[str] = mapped_column(String(400))
     details: Mapped[list[Any]]  # what else is fixed, as (name, value) pairs for the page
-    back: Mapped[str] = mapped_column(String(400))
+    back: Mapped[str] = mapped_column(String(4096))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     spent_at: Mapped[datetime | None]

@@ -9,7 +9,7 @@ from authsvc.access.hook import require_principal
 from authsvc.core.assurance import PHISHING_RESISTANT, Action, Factor
 from authsvc.core.errors import TooMany
 from authsvc.core.rate_limits import limited
-from authsvc.core.web import code_field, request_time, requires, text_field
+from authsvc.core.web import allow_form_to_lead_to, code_field, request_time, requires, text_field
 from authsvc.policy.permission import StepUpProofs
 
 bp = Blueprint("access", __name__)
@@ -83,6 +83,7 @@ def _ways(proofs: StepUpProofs) -> list[str]:
 def _page(handle: str, *, error: str | None, failed_way: str | None) -> str:
     who, now = require_principal(), request_time()
     pending = stepup.find(handle, who, now=now)
+    allow_form_to_lead_to(pending.back)
     proofs = stepup.proofs_for(who.account_id, now=now)
     address = accounts.mail_address(who.account_id)
     return render_template(

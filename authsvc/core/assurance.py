@@ -76,6 +76,7 @@ class Action(StrEnum):
     SIGN_IN_TO_CLIENT = "client:sign_in"
     GRANT_READ = "grant:read"
     GRANT_WRITE = "grant:write"
+    CONSENT_TO_WRITE = "consent:write"
     READ_USERINFO = "userinfo:read"
 
 

@@ -161,8 +161,7 @@ def code_field(name: str = "code") -> str:
 
 def local_path(value: str, default: str) -> str:
     """`value` when it is a path on this server, else `default` (attack C04)."""
-    parts = urlsplit(value) if value.isprintable() else urlsplit("//refused")
-    if parts.scheme or parts.netloc or not value.startswith("/") or value.startswith(("//", "/\\")) or "\\" in value:
+    if not value.startswith("/") or value.startswith("//") or "\\" in value or not value.isprintable():
         return default
     return value if len(value) <= MAX_NEXT_LENGTH else default
 
@@ -173,8 +172,17 @@ def allow_form_to_lead_to(path: str) -> None:
     Chromium applies `form-action` to every redirect that follows a form. Whether the client may be redirected to at
     all is decided at the authorization endpoint; this only keeps the browser from refusing it.
     """
-    target = urlsplit(parse_qs(urlsplit(path).query).get("redirect_uri", [""])[0])
-    if path.startswith("/oauth2/authorize?") and target.scheme in {"http", "https"} and target.netloc.isascii():
+    if path.startswith("/oauth2/authorize?"):
+        allow_form_to_reach(parse_qs(urlsplit(path).query).get("redirect_uri", [""])[0])
+
+
+def allow_form_to_reach(address: str) -> None:
+    """Let the form of this page end at an address elsewhere; see `allow_form_to_lead_to`."""
+    try:
+        target = urlsplit(address)
+    except ValueError:  # not an address
+        return
+    if target.scheme in {"http", "https"} and target.netloc.isascii():
         origin = f"{target.scheme}://{target.netloc}"
         if not set(origin) & set(" ;,'\""):
             g.form_action = f"'self' {origin}"

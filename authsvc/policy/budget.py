@@ -29,6 +29,7 @@ BUDGETS: dict[str, Limits] = {
     "mailed_code": Limits(((5, timedelta(hours=1)),)),
     "reset_link": Limits(((5, timedelta(days=1)),)),
     "user_code": Limits(((10, timedelta(minutes=5)),), delay_from=10),
+    "user_code_site": Limits(((600, timedelta(minutes=5)),)),  # RFC 8628, 5.1: everybody together, against 34 bits
 }
 
 

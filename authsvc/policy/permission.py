@@ -37,6 +37,7 @@ TABLE: dict[Action, Rule] = {
     Action.SIGN_IN_TO_CLIENT: Rule(in_hold=True),
     Action.GRANT_READ: Rule(in_hold=True),
     Action.GRANT_WRITE: Rule(in_hold=False, step_up=True),
+    Action.CONSENT_TO_WRITE: Rule(in_hold=False, step_up=True),
     Action.READ_USERINFO: Rule(in_hold=True, scope="openid"),
 }
 
