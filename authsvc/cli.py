@@ -383,7 +383,7 @@ def domains_explain(address: str, as_json: bool) -> None:
         email = accounts.normalise_address(address)
         view = next(a for a in accounts.addresses(found.id) if a.email == email)
         health, words = domains.health_words(view)
-        facts = {
+        facts: dict[str, Any] = {
             "address": view.email,
             "account": found.username,
             "health": health,
@@ -395,11 +395,19 @@ def domains_explain(address: str, as_json: bool) -> None:
             "blocked_at": view.blocked_at.isoformat() if view.blocked_at else None,
             "block_reason": view.block_reason,
         }
+        look = domains.last_look(view.domain)
+        if look is not None:
+            facts |= {"reason": domains.judge_address(look, view).reason, "last_look": _look_facts(look)}
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
     for name, value in facts.items():
-        click.echo(f"{name}: {value if value is not None else '–'}")
+        if isinstance(value, dict):
+            click.echo(f"{name}:")
+            for part, seen in value.items():
+                click.echo(f"  {part}: {seen}")
+        else:
+            click.echo(f"{name}: {value if value is not None else '–'}")
 
 
 # doctor

@@ -36,6 +36,7 @@ from authsvc.policy.domain_verdict import (
 from authsvc.policy.login import Mailbox
 
 LEASE = timedelta(minutes=1)
+PROOF_EVIDENCE_MAX_AGE = timedelta(minutes=10)  # of the look at the domain when an address is proved
 RDAP_MAX_AGE = timedelta(days=1)  # POLICY 8: asked again at a reset when older
 RDAP_MAX_AGE_IN_SWEEP = timedelta(days=30)  # registries are slow and count questions; any change asks at once
 WORKER_SHARE = timedelta(seconds=5)  # of one round of the worker, whose next task may be a mail
@@ -244,9 +245,15 @@ def _record_baselines(name: str, seen: Baseline, *, now: datetime) -> None:
 
 def check_fresh(name: str, *, max_age: timedelta, now: datetime) -> Look:
     """The last look when it is young enough, else a new one."""
+    last = last_look(name)
+    return last if last is not None and now - last.checked_at <= max_age else check_now(name, now=now)
+
+
+def last_look(name: str) -> Look | None:
+    """The last look at a domain that holds an address; None when nobody has looked yet."""
     row = db.session().scalar(select(Domain).where(Domain.name == name))
-    if row is None or row.checked_at is None or now - row.checked_at > max_age:
-        return check_now(name, now=now)
+    if row is None or row.checked_at is None:
+        return None
     return Look(
         domain=name,
         evidence=row.evidence(),
@@ -319,6 +326,34 @@ def first_proof(account_id: int, email: str, *, now: datetime) -> None:
         if address.email == email and address.verified_at is None:
             record_verification(address.id, address.domain, verified_at=now, now=now)
             audit.record(EventType.ADDRESS_VERIFIED, account_id=account_id, at=now, email=email)
+
+
+def prove(address: AddressView, *, now: datetime) -> bool:
+    """The owner proved an address again, or a new one; False where that must not count (POLICY 8).
+
+    Looks at the domain first; it has to be healthy, or, at a first proof, not known to be bad. After a block, or when
+    the domain lapsed or was registered anew since the last proof, only a strong sign-in since then lets it count.
+    """
+    look = check_fresh(address.domain, max_age=PROOF_EVIDENCE_MAX_AGE, now=now)
+    account = accounts.get(address.account_id)
+    if address.verified_at is None:
+        if look.judgement.verdict not in {Verdict.HEALTHY, Verdict.UNKNOWN}:
+            return False
+    else:
+        if look.judgement.verdict is not Verdict.HEALTHY:
+            return False
+        doubt = address.blocked_at or (now if mailbox_worth(address) is Mailbox.LOST else None)
+        if address.blocked_at is None and doubt is not None:
+            doubt = address.verified_at
+        if doubt is not None:
+            strong = account.last_strong_sign_in_at
+            if strong is None or strong <= doubt:
+                return False
+            if accounts.lift_block(address.id):
+                audit.record(EventType.ADDRESS_UNBLOCKED, account_id=account.id, at=now, email=address.email)
+    record_verification(address.id, address.domain, verified_at=now, now=now)
+    audit.record(EventType.ADDRESS_VERIFIED, account_id=account.id, at=now, email=address.email)
+    return True
 
 
 def record_verification(address_id: int, domain: str, *, verified_at: datetime, now: datetime) -> None:

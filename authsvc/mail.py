@@ -148,5 +148,7 @@ def _compose(row: Message) -> EmailMessage:
     message["Date"] = format_datetime(row.created_at)
     message["Message-ID"] = make_msgid(domain=settings().host)
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(crypto.unseal(row.body or b"", "mail").decode())
+    text = crypto.unseal(row.body or b"", "mail").decode()
+    # Plain lines where they can be, so that links and codes stay whole for whoever reads the raw message.
+    message.set_content(text, cte="7bit" if text.isascii() else "quoted-printable")
     return message

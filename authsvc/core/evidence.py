@@ -41,7 +41,9 @@ class DnsEvidence:
 
     def as_json(self) -> dict[str, Any]:
         """Values that JSON can hold; `from_json` reads them back."""
-        return asdict(self)
+        hosts = [{"name": host.name, "addresses": list(host.addresses)} for host in self.mail_hosts]
+        plain = {"mail_hosts": hosts, "name_servers": list(self.name_servers)}
+        return {**asdict(self), "fault": self.fault.value if self.fault else None, **plain}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "DnsEvidence":
@@ -84,7 +86,8 @@ class RdapEvidence:
     def as_json(self) -> dict[str, Any]:
         """Values that JSON can hold; `from_json` reads them back."""
         times = {name: value.isoformat() for name, value in self._times().items()}
-        return {**asdict(self), "statuses": sorted(self.statuses), **times}
+        plain = {"statuses": sorted(self.statuses), "name_servers": list(self.name_servers)}
+        return {**asdict(self), "outcome": self.outcome.value, **plain, **times}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "RdapEvidence":

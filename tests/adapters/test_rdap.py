@@ -38,7 +38,7 @@ BODY: dict[str, Any] = {
 def ask(web: servers.Web, domain: str, **answer: Any) -> RdapEvidence:
     """Ask about a domain of which the registry says this."""
     web.add_rdap({domain: answer} if answer else {})
-    return RdapClient(HttpClient(total_seconds=0.5), web.url).look_up(domain)
+    return RdapClient(HttpClient(total_seconds=1), web.url).look_up(domain)
 
 
 def test_a_registration_is_read_whole(web_server: servers.Web) -> None:

@@ -24,10 +24,10 @@ def conclusion(scenario: Scenario, dns: servers.Dns, web: servers.Web) -> dict[s
     dns.zone = servers.Zone(scenario.records, scenario.behaviour)
     web.answers.clear()
     web.add_rdap(scenario.rdap)
-    http = HttpClient(total_seconds=0.3)
+    http = HttpClient(total_seconds=2)
     evidence = Evidence(
         domain=domain,
-        dns=DnsClient(dns.setting, try_seconds=0.2, look_up_seconds=1).look_up(domain),
+        dns=DnsClient(dns.setting).look_up(domain),
         rdap=RdapClient(http, web.url).look_up(domain),
     )
     verified_at = scenario.at("email_verified_at")

@@ -42,9 +42,9 @@ class World:
 
     def __init__(self, app: Flask, dns: servers.Dns, web: servers.Web) -> None:
         self.app, self.dns, self.web, self.now = app, dns, web, NOON
-        http = HttpClient(total_seconds=1)
+        http = HttpClient()
         app.extensions["authsvc.adapters"] = Adapters(
-            dns=DnsClient(dns.setting, try_seconds=0.15, look_up_seconds=0.6),
+            dns=DnsClient(dns.setting),
             rdap=RdapClient(http, web.url),
             breaches=None,  # type: ignore[arg-type]  # nobody asks
             mail=None,  # type: ignore[arg-type]

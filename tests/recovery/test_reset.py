@@ -50,8 +50,8 @@ class Outside:
         parts = app.extensions["authsvc.adapters"]
         app.extensions["authsvc.adapters"] = replace(
             parts,
-            dns=DnsClient(dns.setting, try_seconds=0.15, look_up_seconds=0.6),
-            rdap=RdapClient(HttpClient(total_seconds=1), web.url),
+            dns=DnsClient(dns.setting),
+            rdap=RdapClient(HttpClient(), web.url),
         )
         self.says(ALIVE, registered())
 
