@@ -65,12 +65,12 @@ def test_a_code_may_be_typed_in_fours(app: Flask) -> None:
     assert use(app, alice, f"{two[:4]}-{two[4:8]}-{two[8:12]}-{two[12:]}")
 
 
-@pytest.mark.parametrize("code", ["", "0", "0" * 16, "1" * 15, "１" * 16, "\ud800", "x" * 1000])
-def test_anything_else_is_refused(app: Flask, code: str) -> None:
+def test_anything_else_is_refused(app: Flask) -> None:
     alice = new_account(app, "alice")
     with request_to(app):
         recovery_codes.store(alice, ["1" * 16], now=NOON)
-        assert recovery_codes.check(alice, code) is None
+        for code in ["", "0", "0" * 16, "1" * 15, "１" * 16, "\ud800", "x" * 1000]:
+            assert recovery_codes.check(alice, code) is None
 
 
 @pytest.mark.attack("T10")
