@@ -63,6 +63,14 @@ def _app() -> Flask:
         raise click.ClickException(str(error)) from error
 
 
+def _upgrade(settings: Settings) -> None:
+    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        migrate.upgrade(settings.database)
+    except OperationalError as error:
+        raise click.ClickException(f"The database does not answer: {error.orig}") from error
+
+
 # serve and worker
 
 
@@ -82,7 +90,7 @@ def serve(host: str, port: int, workers: int | None, no_worker: bool) -> None:
         raise click.ClickException(
             f"--host {host} is open to other machines, but mail goes to a local folder. Set AUTHSVC_SMTP_URL."
         )
-    migrate.upgrade(settings.database)
+    _upgrade(settings)
     with _app().app_context(), db.transaction():
         oidc.ensure_keys(now=utc_now())
     os.environ["AUTHSVC_WORKERS"] = str(count)
@@ -130,11 +138,7 @@ def db_group() -> None:
 def db_upgrade() -> None:
     """Bring the database to the newest schema; makes the SQLite file where there is none."""
     settings = _settings()
-    settings.instance.mkdir(parents=True, exist_ok=True)
-    try:
-        migrate.upgrade(settings.database)
-    except OperationalError as error:
-        raise click.ClickException(f"The database does not answer: {error.orig}") from error
+    _upgrade(settings)
     click.echo(f"The database is at revision {migrate.current(settings.database)}")
 
 

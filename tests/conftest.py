@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from authsvc.core import crypto, db, migrate
+from authsvc.core import crypto, migrate
 from authsvc.core.config import Settings
 from tests import servers
 
@@ -42,14 +42,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 # --- databases: every test that asks for one runs on both
 
 
-def _make_schema(url: str) -> None:
-    migrate.upgrade(url)
-    if migrate.newest() is None:  # until the first migration is written
-        engine = db.connect(url)
-        db.Row.metadata.create_all(engine)
-        engine.dispose()
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.Postgres]:
     """A throw-away PostgreSQL cluster."""
@@ -61,7 +53,7 @@ def postgres() -> Iterator[servers.Postgres]:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file to copy."""
     path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
-    _make_schema(f"sqlite:///{path}")
+    migrate.upgrade(f"sqlite:///{path}")
     return path
 
 
@@ -69,7 +61,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_template(postgres: servers.Postgres) -> str:
     """The name of a migrated PostgreSQL database to copy."""
     postgres.admin.execute("CREATE DATABASE migrated")
-    _make_schema(postgres.url("migrated"))
+    migrate.upgrade(postgres.url("migrated"))
     return "migrated"
 
 
