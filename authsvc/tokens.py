@@ -325,6 +325,8 @@ def rotate(token: str, *, client_id: str, scopes: frozenset[str] | None, now: da
     if row is None:
         return reused if _was_spent(values) and revoke_grant(owner.grant_id, now=now) else Refused("invalid_grant")
     grant = db.session().get_one(Grant, owner.grant_id)
+    if not may_hold(grant.account_id, epoch=grant.epoch):
+        return Refused("invalid_grant")
     granted = frozenset(grant.scopes.split())
     if scopes is not None and not scopes <= granted:
         return Refused("invalid_scope")
