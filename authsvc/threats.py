@@ -84,12 +84,14 @@ THREATS: list[Threat] = [
         defence="Opening a link approves nothing. The page names the program, what it will be able to do, and where "
         "and when the request began. Sites get answers only at the exact address they registered, each bound to "
         "their own request.",
+        tested_in="tests/oidc/test_authorize.py",
     ),
     Threat(
         title="A stolen token",
         attack="Malware reads the token file of a package manager or a build machine.",
         defence="Access tokens live for an hour and are looked up at each use, so revoking one counts at once. A "
         "refresh token that is shown twice ends everything issued with it.",
+        tested_in="tests/oidc/test_token.py",
     ),
     Threat(
         title="A much-used package without a second step",
