@@ -3,7 +3,6 @@
 A file is read twice: once to find every bad line before anything is stored, once to store it in short transactions.
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
@@ -19,7 +18,6 @@ from authsvc.mandates.reading import BadLine, Line, OwnershipLine, PackageLine, 
 BATCH = 1000  # lines stored in one transaction; a sign-in waits no longer than one of these takes
 SHOWN = 100  # bad lines kept to be shown; the rest is counted
 _UNIQUE = {Package: ("ecosystem", "name"), Ownership: ("ecosystem", "package", "account")}
-_KEYS = {"id", "account_id", *_UNIQUE[Package], *_UNIQUE[Ownership]}  # an import never rewrites these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,32 +61,37 @@ def store(path: Path, *, now: datetime, progress: Progress) -> Stored:
     table: type[Package | Ownership] = Package
     before = written = total = 0
     while some := list(islice(good, BATCH)):
-        with db.transaction() as session:
+        with db.transaction():
             if not total:
                 table = Package if isinstance(some[0], PackageLine) else Ownership
-                before = session.scalars(select(func.count()).select_from(table)).one()
-            written += _write(table, some)
+                before = _rows(table)
+            written += _write(table, [_row(line) for line in some])
         total += len(some)
-    with db.transaction() as session:
-        added = session.scalars(select(func.count()).select_from(table)).one() - before if total else 0
+    with db.transaction():
+        added = _rows(table) - before if total else 0
     return Stored(kind=table.__tablename__, added=added, changed=written - added, unchanged=total - written)
 
 
-def _write(table: type[Package | Ownership], lines: Iterable[Line]) -> int:
+def _write(table: type[Package | Ownership], rows: list[dict[str, Any]]) -> int:
     """Insert what is new and update what differs; returns how many rows that were."""
-    new = db.upsert(table)
-    kept: dict[str, ColumnElement[Any]] = {c.name: c for c in new.excluded if c.name not in _KEYS}
+    new, unique = db.upsert(table), _UNIQUE[table]
+    told: dict[str, ColumnElement[Any]] = {name: new.excluded[name] for name in rows[0] if name not in unique}
     if table is Ownership:
         # The earliest acceptance ever heard of counts, so a snapshot without dates moves none.
-        had, told = Ownership.accepted_at, new.excluded.accepted_at
-        kept["accepted_at"] = case((had.is_(None), told), (told < had, told), else_=had)
-    differs = or_(*(getattr(table, name).is_distinct_from(value) for name, value in kept.items()))
-    statement = new.on_conflict_do_update(index_elements=_UNIQUE[table], set_=kept, where=differs)
-    return db.session().connection().execute(statement, [_row(line) for line in lines]).rowcount
+        known, heard = Ownership.accepted_at, told["accepted_at"]
+        told["accepted_at"] = case((known.is_(None), heard), (heard < known, heard), else_=known)
+    differs = or_(*(getattr(table, name).is_distinct_from(value) for name, value in told.items()))
+    statement = new.on_conflict_do_update(index_elements=unique, set_=told, where=differs)
+    # On the connection, which sends all rows at once; the session would want them one by one.
+    connection = db.session().connection()
+    return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+
+
+def _rows(table: type[Package | Ownership]) -> int:
+    return db.session().scalars(select(func.count()).select_from(table)).one()
 
 
 def _row(line: Line) -> dict[str, Any]:
     if isinstance(line, OwnershipLine):
         return asdict(line)
-    figures = {"high_impact": line.impact.is_high, **asdict(line.impact)}
-    return {"ecosystem": line.ecosystem, "name": line.name, **figures}
+    return {"ecosystem": line.ecosystem, "name": line.name, "high_impact": line.impact.is_high, **asdict(line.impact)}

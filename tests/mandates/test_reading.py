@@ -1,0 +1,192 @@
+"""Files of a registry: what is understood, and what is said of the rest."""
+
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from authsvc.mandates.reading import BadLine, OwnershipLine, PackageLine, UnreadableFile, read
+from authsvc.policy.mandate import Impact
+from tests.conftest import NOON
+
+PACKAGES = "ecosystem,name,weekly_downloads,dependents,weekly_ge_1m,dependents_ge_500,rank,dependents_rank\n"
+OWNERS = "ecosystem,package,account,role,accepted_at\n"
+
+
+def lines(tmp_path: Path, content: str | bytes) -> list[PackageLine | OwnershipLine | BadLine]:
+    """What is read from such a file."""
+    path = tmp_path / "file.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(read(path, now=NOON, progress=lambda position: None))
+
+
+def reasons(tmp_path: Path, content: str | bytes) -> list[tuple[int, str]]:
+    """Lines that cannot be stored, and why; fails when there is a good one."""
+    found = lines(tmp_path, content)
+    assert all(isinstance(line, BadLine) for line in found)
+    return [(line.line, line.reason) for line in found if isinstance(line, BadLine)]
+
+
+def test_a_package_is_read_with_all_its_figures(tmp_path: Path) -> None:
+    impact = Impact(
+        weekly_downloads=12,
+        dependents=3,
+        weekly_ge_1m=False,
+        dependents_ge_500=True,
+        rank=4,
+        dependents_rank=5,
+    )
+    assert lines(tmp_path, PACKAGES + "npm,left-pad,12,3,0,1,4,5\n") == [PackageLine("npm", "left-pad", impact)]
+
+
+def test_an_empty_figure_is_unknown_and_no_zero(tmp_path: Path) -> None:
+    assert lines(tmp_path, PACKAGES + "npm,left-pad,,,,,,\n") == [PackageLine("npm", "left-pad", Impact())]
+
+
+def test_columns_may_stand_in_any_order_and_unknown_ones_are_passed_over(tmp_path: Path) -> None:
+    text = "licence,weekly_downloads,name,ecosystem\nMIT,5,left-pad,npm\n"
+    assert lines(tmp_path, text) == [PackageLine("npm", "left-pad", Impact(weekly_downloads=5))]
+
+
+def test_a_maintainer_named_by_the_registry_counts_as_accepted_from_now(tmp_path: Path) -> None:
+    text = "ecosystem,package,account,role\nnpm,left-pad,Alice,owner\n"
+    assert lines(tmp_path, text) == [OwnershipLine("npm", "left-pad", "alice", "owner", NOON)]
+
+
+def test_a_role_left_out_is_maintainer(tmp_path: Path) -> None:
+    text = "ecosystem,package,account\nnpm,left-pad,alice\n"
+    assert lines(tmp_path, text) == [OwnershipLine("npm", "left-pad", "alice", "maintainer", NOON)]
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted_at"),
+    [
+        ("2026-01-02", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("2026-01-02T03:04:05+02:00", datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)),
+        ("", None),
+    ],
+)
+def test_acceptance_is_taken_from_its_column_and_empty_means_invited(
+    tmp_path: Path, text: str, accepted_at: datetime | None
+) -> None:
+    found = lines(tmp_path, OWNERS + f"npm,left-pad,alice,owner,{text}\n")
+    assert found == [OwnershipLine("npm", "left-pad", "alice", "owner", accepted_at)]
+
+
+@pytest.mark.parametrize("name", ["zope.interface", "Zope_Interface", "zope-._interface"])
+def test_spellings_of_one_pypi_package_are_one_and_those_of_npm_are_not(tmp_path: Path, name: str) -> None:
+    head = "ecosystem,name,dependents\n"
+    assert lines(tmp_path, f"{head}pypi,{name},1\n") == [PackageLine("pypi", "zope-interface", Impact(dependents=1))]
+    assert lines(tmp_path, f"{head}npm,{name},1\n") == [PackageLine("npm", name, Impact(dependents=1))]
+
+
+@pytest.mark.parametrize("wrap", [gzip.compress, bytes])
+def test_packed_or_plain_with_mark_remarks_and_windows_line_ends(tmp_path: Path, wrap: type[bytes]) -> None:
+    text = "\ufeff# a remark\r\necosystem,name,dependents\r\n\r\nnpm,@a/b, 7 \r\n# another\r\n"
+    assert lines(tmp_path, wrap(text.encode())) == [PackageLine("npm", "@a/b", Impact(dependents=7))]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("npm,left-pad,1", "3 columns where the first line has 8"),
+        ("npm,left-pad,1,1,,,,,", "9 columns where the first line has 8"),
+        ("NPM,left-pad,1,1,,,,", "the ecosystem 'NPM' is not one word of up to 20 small letters"),
+        (",left-pad,1,1,,,,", "the ecosystem '' is not one word of up to 20 small letters"),
+        ("npm,,1,1,,,,", "the package name '' is empty, holds a space or is longer than 214"),
+        ("npm,left pad,1,1,,,,", "the package name 'left pad' is empty, holds a space or is longer than 214"),
+        (f"npm,{'x' * 215},1,1,,,,", f"the package name '{'x' * 40}' is empty, holds a space or is longer than 214"),
+        ("npm,left-pad,many,1,,,,", "weekly_downloads 'many' is not a whole number from 0 to 9223372036854775807"),
+        ("npm,left-pad,-1,1,,,,", "weekly_downloads '-1' is not a whole number from 0 to 9223372036854775807"),
+        ("npm,left-pad,1.5,1,,,,", "weekly_downloads '1.5' is not a whole number from 0 to 9223372036854775807"),
+        ("npm,left-pad,１,1,,,,", "weekly_downloads '１' is not a whole number from 0 to 9223372036854775807"),
+        (f"npm,left-pad,1,{2**63},,,,", f"dependents '{2**63}' is not a whole number from 0 to {2**63 - 1}"),
+        (f"npm,left-pad,1,{'9' * 5000},,,,", f"dependents '{'9' * 40}' is not a whole number from 0 to {2**63 - 1}"),
+        ("npm,left-pad,1,1,yes,,,", "weekly_ge_1m 'yes' is neither 0, 1 nor empty"),
+        ("npm,left-pad,1,1,,2,,", "dependents_ge_500 '2' is neither 0, 1 nor empty"),
+        ("npm,left-pad,1,1,,,0,", "rank '0' is not a whole number from 1 to 2147483647"),
+        ("npm,left-pad,1,1,,,,2147483648", "dependents_rank '2147483648' is not a whole number from 1 to 2147483647"),
+        ("npm,left\0pad,1,1,,,,", "holds bytes or characters that cannot be read; is the file UTF-8?"),
+        ("npm,left\u202epad,1,1,,,,", "holds bytes or characters that cannot be read; is the file UTF-8?"),
+    ],
+)
+def test_a_bad_package_line_is_named_with_its_number_and_reason(tmp_path: Path, row: str, reason: str) -> None:
+    assert reasons(tmp_path, f"{PACKAGES}{row}\n") == [(2, reason)]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("npm,left-pad,,owner,", "the account '' can be nobody's name here"),
+        ("npm,left-pad,аlice,owner,", "the account 'аlice' can be nobody's name here"),  # a Cyrillic letter
+        ("npm,left-pad,alice,co owner,", "the role 'co owner' is not one word of up to 20 letters"),
+        ("npm,left-pad,alice,owner,soon", "accepted_at 'soon' is not a date such as 2026-11-24"),
+    ],
+)
+def test_a_bad_maintainer_line_is_named_with_its_number_and_reason(tmp_path: Path, row: str, reason: str) -> None:
+    assert reasons(tmp_path, f"{OWNERS}{row}\n") == [(2, reason)]
+
+
+def test_bytes_that_are_no_utf_8_make_a_bad_line(tmp_path: Path) -> None:
+    text = b"ecosystem,name,dependents\nnpm,caf\xe9,1\n"
+    assert reasons(tmp_path, text) == [(2, "holds bytes or characters that cannot be read; is the file UTF-8?")]
+
+
+def test_good_lines_after_a_bad_one_are_still_read(tmp_path: Path) -> None:
+    found = lines(tmp_path, "ecosystem,name,dependents\nnpm,a,x\nnpm,b,1\nnpm\nnpm,c,1\n")
+    assert [line.line if isinstance(line, BadLine) else 0 for line in found] == [2, 0, 4, 0]
+
+
+def test_what_is_said_twice_is_bad_the_second_time(tmp_path: Path) -> None:
+    found = lines(tmp_path, "ecosystem,name,dependents\npypi,a.b,1\npypi,A_B,2\n")
+    assert found[1:] == [BadLine(3, "says again what line 2 says: pypi a-b")]
+    found = lines(tmp_path, "ecosystem,package,account\nnpm,a,alice\nnpm,a,bob\nnpm,a,ALICE\n")
+    assert found[2:] == [BadLine(4, "says again what line 2 says: npm a alice")]
+
+
+@pytest.mark.parametrize("row", ['npm,"left"pad,1', 'npm,"left-pad,1', f"npm,{'x' * 200_000},1"])
+def test_broken_quoting_and_endless_fields_make_a_bad_line(tmp_path: Path, row: str) -> None:
+    ((line, reason),) = reasons(tmp_path, f"ecosystem,name,dependents\n{row}\n")
+    assert line == 2
+    assert reason.startswith("not CSV: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the file is empty"),
+        ("\n\n# nothing but a remark\n", "the file is empty"),
+        ("name,downloads\nleft-pad,5\n", "the first line must name the columns ecosystem, package, account"),
+        ("ecosystem,name,rank\nnpm,left-pad,5\n", "one or more of weekly_downloads, dependents, weekly_ge_1m"),
+        ("npm,left-pad,5\n", "it names 'npm, left-pad, 5'"),
+        ("ecosystem,name,dependents,name\nnpm,a,1,b\n", "the first line names name twice"),
+        ('"ecosystem,name', "the first line is not CSV"),
+        ("ecosystem,name,dependents\n".encode("utf-16").decode("latin-1"), "the first line must name the columns"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_as_a_whole(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(UnreadableFile, match=words):
+        lines(tmp_path, text.encode("latin-1"))
+
+
+@pytest.mark.parametrize("damage", ["cut off", "altered", "header only"])
+def test_a_damaged_packed_file_is_refused_as_a_whole(tmp_path: Path, damage: str) -> None:
+    whole = gzip.compress(("ecosystem,name,dependents\n" + "".join(f"npm,p{n},{n}\n" for n in range(9999))).encode())
+    middle = len(whole) // 2
+    content = {
+        "cut off": whole[:middle],
+        "altered": whole[:middle] + b"\xff" * 64 + whole[middle + 64 :],
+        "header only": whole[:2] + b"not gzip at all",
+    }[damage]
+    with pytest.raises(UnreadableFile, match="the compressed file is damaged or cut off"):
+        lines(tmp_path, content)
+
+
+def test_progress_reaches_the_end_of_the_file(tmp_path: Path) -> None:
+    path, heard = tmp_path / "packages.csv", list[int]()
+    path.write_text("ecosystem,name,dependents\n" + "".join(f"npm,p{n},{n}\n" for n in range(5000)))
+    assert len(list(read(path, now=NOON, progress=heard.append))) == 5000
+    assert heard == sorted(heard)
+    assert heard[-1] == path.stat().st_size
+    assert len(heard) > 3
