@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, func, insert, select, update
+from sqlalchemy import ForeignKey, String, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -302,7 +302,9 @@ def mailbox_worth(address: AddressView | None) -> Mailbox:
 
     Unknown counts as good until canaries can tell our own faults from the domain's (decision 0007).
     """
-    if address is None or address.blocked_at is not None or address.generation != address.domain_generation:
+    if address is None or address.blocked_at is not None:
+        return Mailbox.LOST
+    if address.verified_at is not None and address.generation != address.domain_generation:
         return Mailbox.LOST
     if address.verdict in {v.value for v in BLOCKING}:
         return Mailbox.LOST
@@ -329,28 +331,24 @@ def first_proof(account_id: int, email: str, *, now: datetime) -> None:
 
 
 def prove(address: AddressView, *, now: datetime) -> bool:
-    """The owner proved an address again, or a new one; False where that must not count (POLICY 8).
+    """The owner proved an address by a mailed code; False where that must not count (POLICY 8).
 
-    Looks at the domain first; it has to be healthy, or, at a first proof, not known to be bad. After a block, or when
-    the domain lapsed or was registered anew since the last proof, only a strong sign-in since then lets it count.
+    Looks at the domain first. A first proof counts unless the domain is known to be bad. A later one counts at a
+    healthy domain, and where the address was in doubt only after a strong sign-in since the doubt began.
     """
     look = check_fresh(address.domain, max_age=PROOF_EVIDENCE_MAX_AGE, now=now)
     account = accounts.get(address.account_id)
     if address.verified_at is None:
-        if look.judgement.verdict not in {Verdict.HEALTHY, Verdict.UNKNOWN}:
-            return False
+        counts = look.judgement.verdict in {Verdict.HEALTHY, Verdict.UNKNOWN}
     else:
-        if look.judgement.verdict is not Verdict.HEALTHY:
-            return False
-        doubt = address.blocked_at or (now if mailbox_worth(address) is Mailbox.LOST else None)
-        if address.blocked_at is None and doubt is not None:
-            doubt = address.verified_at
-        if doubt is not None:
-            strong = account.last_strong_sign_in_at
-            if strong is None or strong <= doubt:
-                return False
-            if accounts.lift_block(address.id):
-                audit.record(EventType.ADDRESS_UNBLOCKED, account_id=account.id, at=now, email=address.email)
+        in_doubt = mailbox_worth(address) is Mailbox.LOST
+        since = address.blocked_at or address.verified_at
+        strong = account.last_strong_sign_in_at
+        counts = look.judgement.verdict is Verdict.HEALTHY and (not in_doubt or (strong is not None and strong > since))
+    if not counts:
+        return False
+    if accounts.lift_block(address.id):
+        audit.record(EventType.ADDRESS_UNBLOCKED, account_id=account.id, at=now, email=address.email)
     record_verification(address.id, address.domain, verified_at=now, now=now)
     audit.record(EventType.ADDRESS_VERIFIED, account_id=account.id, at=now, email=address.email)
     return True
@@ -360,6 +358,7 @@ def record_verification(address_id: int, domain: str, *, verified_at: datetime, 
     """The owner proved the address at that time, in the domain's present generation; look at the domain soon."""
     row = _row(domain, now=now)
     accounts.verify_address(address_id, generation=row.generation, verdict=row.verdict, now=verified_at)
+    db.session().execute(delete(AddressBaseline).where(AddressBaseline.address_id == address_id))
     db.session().execute(update(Domain).where(Domain.id == row.id).values(next_check_at=now))
 
 

@@ -127,8 +127,10 @@ def security() -> ResponseReturnValue:
 def _address(address: accounts.AddressView) -> dict[str, object]:
     health, words = domains.health_words(address)
     return {
+        "id": address.id,
         "email": address.email,
         "is_primary": address.is_primary,
+        "trusted": address.trusted,
         "verified_at": address.verified_at,
         "health": health,
         "health_words": words,

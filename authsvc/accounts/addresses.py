@@ -147,9 +147,10 @@ def block_address(address_id: int, *, reason: str, now: datetime) -> bool:
     return db.session().scalar(change.values(blocked_at=now, block_reason=reason).returning(Address.id)) is not None
 
 
-def lift_block(address_id: int) -> None:
-    """Forget a block. Only what POLICY 8 names may call for this."""
-    db.session().execute(update(Address).where(Address.id == address_id).values(blocked_at=None, block_reason=None))
+def lift_block(address_id: int) -> bool:
+    """Forget a block; False when there was none. Only what POLICY 8 names may call for this."""
+    change = update(Address).where(Address.id == address_id, Address.blocked_at.is_not(None))
+    return db.session().scalar(change.values(blocked_at=None, block_reason=None).returning(Address.id)) is not None
 
 
 def trusted_recipients(account_id: int, *, now: datetime) -> list[str]:
