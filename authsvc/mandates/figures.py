@@ -62,7 +62,7 @@ def report(*, as_of: datetime) -> Figures:
 
 def _figures(covered: dict[int, Mandate], as_of: datetime) -> Figures:
     account = accounts.AccountRow
-    names = dict(db.session().execute(select(account.id, account.username)).tuples().all()) if covered else {}
+    names = dict(db.session().execute(select(account.id, account.username)).all()) if covered else {}
     asked, met, stopped = Counter[str](), Counter[str](), []
     for account_id, mandate in covered.items():
         asked[mandate.phase] += 1

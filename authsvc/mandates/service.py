@@ -102,7 +102,7 @@ def apply(*, now: datetime, as_of: datetime | None = None) -> int:
     with db.transaction():
         recompute()
         wanted = computed(phases.current(), as_of or now)
-        earliest = dict(db.session().execute(_COMPUTED_DATES).tuples().all())
+        earliest = dict(db.session().execute(_COMPUTED_DATES).all())
     due = iter([(a, m) for a, m in wanted.items() if a not in earliest or m.enforced_from < earliest[a]])
     given = 0
     while some := list(islice(due, BATCH)):

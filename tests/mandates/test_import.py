@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from flask import Flask
 from authsvc.core import db
 from authsvc.mandates import commands
 from authsvc.mandates.models import Ownership, Package
+from tests.conftest import NOON, Clock
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT / "examples" / "impact" / "packages.csv.gz"
@@ -89,7 +91,7 @@ def test_new_figures_replace_the_old_and_what_is_not_named_stays(app: Flask, tmp
 
 
 def test_maintainers_twice_change_nothing_and_keep_their_first_acceptance(
-    app: Flask, clock: Any, tmp_path: Path
+    app: Flask, clock: Clock, tmp_path: Path
 ) -> None:
     path = tmp_path / "maintainers.csv"
     path.write_text("ecosystem,package,account,role\nnpm,a,alice,owner\nnpm,a,bob,owner\n")
@@ -99,15 +101,12 @@ def test_maintainers_twice_change_nothing_and_keep_their_first_acceptance(
     (second,) = imported(app, path)
     assert (second["added"], second["changed"], second["unchanged"]) == (0, 0, 2)
     # An earlier date is news, an empty or later one is not.
-    path.write_text(
-        "ecosystem,package,account,role,accepted_at\nnpm,a,alice,owner,2020-01-01\nnpm,a,bob,maintainer,\n"
-    )
+    path.write_text("ecosystem,package,account,role,accepted_at\nnpm,a,alice,owner,2020-01-01\nnpm,a,bob,maintainer,\n")
     (third,) = imported(app, path)
     assert third["changed"] == 2
     with app.app_context(), db.transaction() as session:
         found = {o.account: (o.role, o.accepted_at) for o in session.query(Ownership)}
-    assert found["alice"][1].year == 2020
-    assert found["bob"] == ("maintainer", clock.now.replace(day=24))
+    assert found == {"alice": ("owner", datetime(2020, 1, 1, tzinfo=UTC)), "bob": ("maintainer", NOON)}
 
 
 def test_nothing_is_imported_when_a_line_is_bad(app: Flask, tmp_path: Path) -> None:
