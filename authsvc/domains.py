@@ -357,7 +357,8 @@ def prove(address: AddressView, *, now: datetime) -> bool:
 def record_verification(address_id: int, domain: str, *, verified_at: datetime, now: datetime) -> None:
     """The owner proved the address at that time, in the domain's present generation; look at the domain soon."""
     row = _row(domain, now=now)
-    accounts.verify_address(address_id, generation=row.generation, verdict=row.verdict, now=verified_at)
+    verdict = Verdict.HEALTHY.value if is_reserved(domain) and settings().is_loopback else row.verdict
+    accounts.verify_address(address_id, generation=row.generation, verdict=verdict, now=verified_at)
     db.session().execute(delete(AddressBaseline).where(AddressBaseline.address_id == address_id))
     db.session().execute(update(Domain).where(Domain.id == row.id).values(next_check_at=now))
 

@@ -139,7 +139,7 @@ def _message(path: Path) -> LocalMessage:
         to=str(parsed["To"]),
         subject=str(parsed["Subject"]),
         at=email.utils.parsedate_to_datetime(str(parsed["Date"])),
-        text=body.get_content() if body else "",
+        text=body.get_content().replace("\r\n", "\n") if body else "",
     )
 
 

@@ -12,7 +12,7 @@ from authsvc.core.assurance import SENIOR_AFTER, Factor
 
 @dataclass(frozen=True, kw_only=True)
 class AuthenticatorView:
-    """One enrolled authenticator. A WebAuthn credential is of kind PASSKEY: it can do both (POLICY 1)."""
+    """One enrolled authenticator. A WebAuthn credential is a PASSKEY or a SECURITY_KEY by decision 0020."""
 
     id: int
     kind: Factor

@@ -6,7 +6,7 @@ import smtplib
 import ssl
 import time
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import default
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -87,7 +87,7 @@ def _write(folder: Path, message: EmailMessage) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(message.as_bytes(policy=SMTP))
+            file.write(message.as_bytes(policy=default))  # lines end as this machine's do
         unfinished.rename(folder / name)
     except OSError as error:
         raise MailNotSent(str(error), permanent=False) from error

@@ -124,12 +124,12 @@ def begin(
 
 
 def charge_guess(who: Principal, *, now: datetime) -> None:
-    """Charge one typed code, to the account and to the whole site, before it is compared. Raises TooMany."""
-    for purpose, subject, browser_id in (
-        ("user_code", budgets.subject_of(who.account_id, ""), who.browser_id),
-        ("user_code_site", "site", None),
-    ):
-        charge = budgets.charge(purpose, subject, browser_id, now=now)
+    """Charge one typed code, to the account and to the whole site, before it is compared. Raises TooMany.
+
+    One budget for all browsers of an account: it is other people's codes that are guessed here, not the owner's.
+    """
+    for purpose, subject in (("user_code", budgets.subject_of(who.account_id, "")), ("user_code_site", "site")):
+        charge = budgets.charge(purpose, subject, None, now=now)
         if not charge.allowed:
             raise TooMany(f"{purpose} budget empty", retry_after=int(charge.retry_after.total_seconds()) + 1)
 
@@ -147,10 +147,7 @@ def enter(user_code: str, who: Principal, *, now: datetime) -> bool:
         DeviceRequest.account_id.is_(None) | (DeviceRequest.account_id == who.account_id),
     )
     values = {"account_id": who.account_id, "session_id": who.session_id}
-    found = db.session().scalar(change.values(values).returning(DeviceRequest.id)) is not None
-    if found:
-        budgets.clear("user_code", budgets.subject_of(who.account_id, ""), who.browser_id)
-    return found
+    return db.session().scalar(change.values(values).returning(DeviceRequest.id)) is not None
 
 
 def entered(who: Principal, *, now: datetime, user_code: str = "", request_id: int | None = None) -> Entered | None:

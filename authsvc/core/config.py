@@ -85,6 +85,9 @@ class Settings:
         parts = urlsplit(self.base_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query or parts.fragment:
             raise SettingError(f"{PREFIX}BASE_URL must be an origin such as https://id.example, not {self.base_url!r}")
+        default_port = {"https": 443, "http": 80}[parts.scheme]
+        if parts.netloc != parts.netloc.lower() or parts.port == default_port or "@" in parts.netloc:
+            raise SettingError(f"{PREFIX}BASE_URL must be written as browsers do: lower case, no default port")
         if not self.secure and not self.is_loopback:
             raise SettingError(f"{PREFIX}BASE_URL must be https unless it names this machine, not {self.base_url!r}")
         if self.password_min_length < 8:

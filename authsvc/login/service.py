@@ -12,6 +12,7 @@ from authsvc import (
     devices,
     domains,
     email_codes,
+    mail,
     mandates,
     passwords,
     recovery_codes,
@@ -247,7 +248,6 @@ def check_code(pending: Pending, factor: Factor, code: str, *, now: datetime) ->
     else:
         authenticator_id = totp.verify(pending.account_id, code, now=now)
         if authenticator_id is not None:
-            accounts.note_use(authenticator_id, now=now)
             _prove(pending, factor, senior=_is_senior(pending.account_id, authenticator_id, now))
             if charge.streak <= STREAK_NEEDS_CODE:  # beyond, the mailed code must come first
                 budgets.clear("second_factor", subject, browser_id)
@@ -298,14 +298,7 @@ def check_key(pending: Pending, credential: str, purpose: str, *, now: datetime)
         now=now,
     )
     if not isinstance(found, webauthn.Assertion):
-        if pending.account_id is not None:
-            audit.record(
-                EventType.SECOND_FACTOR_FAILED,
-                account_id=pending.account_id,
-                at=now,
-                client=client(),
-                factor="webauthn",
-            )
+        _note_refused_key(found, now=now)
         return False
     account = accounts.get(found.account_id)
     if account.disabled:
@@ -314,6 +307,31 @@ def check_key(pending: Pending, credential: str, purpose: str, *, now: datetime)
     senior = _is_senior(account.id, found.authenticator_id, now)
     _prove(pending, factor, senior=senior, hardware=found.hardware, account_id=account.id, epoch=account.epoch)
     return True
+
+
+def _note_refused_key(refused: webauthn.Refused, *, now: datetime) -> None:
+    """Log a refused key; one whose counter went back may have been copied, which its owner is told (WebAuthn 7.2)."""
+    if refused.account_id is None:
+        return
+    reason = refused.reason.value
+    audit.record(
+        EventType.SECOND_FACTOR_FAILED,
+        account_id=refused.account_id,
+        at=now,
+        client=client(),
+        factor="webauthn",
+        reason=reason,
+    )
+    if refused.reason is webauthn.Reason.COUNTER_BACK:
+        username = accounts.get(refused.account_id).username
+        mail.notify(
+            refused.account_id,
+            "key_refused",
+            subject=f"A key of {username} was refused",
+            now=now,
+            username=username,
+            client=client(),
+        )
 
 
 def set_next(pending: Pending, path: str) -> None:

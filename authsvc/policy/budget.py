@@ -28,7 +28,8 @@ BUDGETS: dict[str, Limits] = {
     ),
     "mailed_code": Limits(((5, timedelta(hours=1)),)),
     "reset_link": Limits(((5, timedelta(days=1)),)),
-    "user_code": Limits(((10, timedelta(minutes=5)),), delay_from=10),
+    # Right codes count too, and nothing clears this one: codes of one's own are to be had for the asking.
+    "user_code": Limits(((5, timedelta(minutes=5)), (20, timedelta(hours=1)))),
     "user_code_site": Limits(((600, timedelta(minutes=5)),)),  # RFC 8628, 5.1: everybody together, against 34 bits
 }
 
