@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
+from jinja2 import BytecodeCache, FileSystemBytecodeCache
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from authsvc.core import crypto, migrate
@@ -58,11 +59,13 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: servers.Postgres) -> str:
-    """The name of a migrated PostgreSQL database to copy."""
+def migrated_postgres(postgres: servers.Postgres) -> Iterator[servers.Emptied]:
+    """A migrated PostgreSQL database that is emptied for each test: making one takes a second, emptying ten ms."""
     postgres.admin.execute("CREATE DATABASE migrated")
-    migrate.upgrade(postgres.url("migrated"))
-    return "migrated"
+    url = postgres.url("migrated")
+    migrate.upgrade(url)
+    with servers.emptied(url) as database:
+        yield database
 
 
 BOTH_DATABASES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -75,9 +78,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         copy = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "authsvc.sqlite3")
         yield f"sqlite:///{copy}"
     else:
-        template = request.getfixturevalue("postgres_template")
-        with request.getfixturevalue("postgres").database(template) as url:
-            yield url
+        database: servers.Emptied = request.getfixturevalue("migrated_postgres")
+        database.empty()
+        yield database.url
 
 
 @pytest.fixture(params=BOTH_DATABASES)
@@ -193,13 +196,20 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> BytecodeCache:
+    """Templates compiled once a session, not once a test: that took a third of the time."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def app(settings: Settings, clock: Clock) -> Iterator[Flask]:
+def app(settings: Settings, clock: Clock, compiled_templates: BytecodeCache) -> Iterator[Flask]:
     """The whole application, on SQLite and on PostgreSQL."""
     crypto.load_keys(settings.sealing_keys, create=True)
     from authsvc.app import create_app
 
     made = create_app(settings, clock=clock)
+    made.jinja_env.bytecode_cache = compiled_templates
     yield made
     made.extensions["authsvc.engine"].dispose()
 
