@@ -17,7 +17,7 @@ test: $(BIN)/.installed $(BIN)/.installed-for-tests check
 	$(BIN)/coverage report --fail-under 100 --include 'authsvc/policy/*'
 
 test-fast: $(BIN)/.installed $(BIN)/.installed-for-tests check
-	$(BIN)/pytest --fast
+	$(BIN)/pytest --fast -n auto --maxprocesses 4 --dist worksteal
 
 check:
 	$(BIN)/ruff check
