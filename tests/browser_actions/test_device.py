@@ -45,8 +45,7 @@ def begin(cli: Site, scope: str = READ, *, address: str = "127.0.0.1") -> dict[s
     )
     assert answer.status_code == 200, answer.text
     assert answer.headers["Cache-Control"] == "no-store"
-    found: dict[str, Any] = answer.json
-    return found
+    return answer.json or {}
 
 
 def poll(cli: Site, asked: dict[str, Any]) -> Any:
@@ -55,7 +54,7 @@ def poll(cli: Site, asked: dict[str, Any]) -> Any:
 
 def outcome(answer: Any) -> str:
     """The error of an answer, or "tokens"."""
-    return answer.json.get("error", "tokens")
+    return str(answer.json.get("error", "tokens"))
 
 
 def enter(visitor: Visitor, code: str) -> Any:

@@ -101,8 +101,7 @@ class Site:
         """What a signed-in visitor's request is traded for."""
         traded = self.exchange(self.answer(visitor, **changes)["code"])
         assert traded.status_code == 200, traded.text
-        found: dict[str, Any] = traded.json
-        return found
+        return traded.json or {}
 
 
 def handle_of(page: str) -> str:

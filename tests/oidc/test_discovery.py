@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from joserfc import jwt
+from joserfc.jwk import KeySet
+from sqlalchemy import select, update
 
 from authsvc.core import db
 from authsvc.oidc import keys
+from authsvc.oidc.models import SigningKey
 from tests.conftest import Clock
 from tests.oidc.site import Site
 from tests.people import BASE_URL, Person, Visitor
@@ -71,7 +75,7 @@ def test_keys_are_public_each_with_its_own_name_use_and_algorithm(app: Flask) ->
 
 def test_keys_are_made_where_there_are_none(app: Flask, clock: Clock) -> None:
     with app.app_context(), db.transaction() as session:
-        session.execute(keys.update(keys.SigningKey).values(dropped_at=clock.now))
+        session.execute(update(SigningKey).values(dropped_at=clock.now))
     assert len(kids(app)) == 2
     assert kids(app) == kids(app)
 
@@ -108,18 +112,16 @@ def signer(app: Flask, clock: Clock) -> str:
     """Which key signs now."""
     with app.app_context(), db.transaction():
         token = keys.sign({}, alg="RS256", typ="JWT", now=clock.now)
-    return str(keys.jwt.decode(token, _any_key(app)).header["kid"])
+    return str(jwt.decode(token, _any_key(app)).header["kid"])
 
 
 def _any_key(app: Flask) -> Any:
-    from joserfc.jwk import KeySet
-
     return KeySet.import_key_set(get(app, "/oauth2/jwks").json)
 
 
 def test_a_private_key_is_sealed_at_rest(app: Flask, key_pairs: dict[str, keys.Key]) -> None:
     with app.app_context(), db.transaction() as session:
-        stored = session.scalars(keys.select(keys.SigningKey.sealed_private_jwk)).all()
+        stored = session.scalars(select(SigningKey.sealed_private_jwk)).all()
     secrets = [str(pair.as_dict(private=True)["d"]).encode() for pair in key_pairs.values()]
     assert stored
     assert not any(secret in blob for secret in secrets for blob in stored)
@@ -145,4 +147,4 @@ def test_an_id_token_stays_good_while_its_key_is_published(
     with app.app_context(), db.transaction():
         keys.rotate(compromised=False, now=clock.now)
     clock.advance(seconds=(keys.PUBLISHED_BEFORE + timedelta(minutes=1)).total_seconds())
-    assert keys.jwt.decode(token, _any_key(app)).claims["sub"]
+    assert jwt.decode(token, _any_key(app)).claims["sub"]
