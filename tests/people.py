@@ -149,13 +149,18 @@ class Visitor:
         data = {"csrf_token": self.csrf(), **fields}
         return self.http.post(path, data=data, base_url=BASE_URL, headers=headers)
 
+    def cookies(self) -> str:
+        """All cookies, as the header a rival request would send."""
+        jar = self.http._cookies or {}
+        return "; ".join(f"{cookie.key}={cookie.value}" for cookie in jar.values())
+
     def signed_in(self) -> bool:
         """True when the security page opens."""
         return self.get("/account").status_code == 200
 
-    def sign_in(self, person: Person, *, now: datetime | None = None, next: str = "") -> TestResponse:
+    def sign_in(self, person: Person, *, now: datetime | None = None, leads_to: str = "") -> TestResponse:
         """Sign in with password and whatever else is asked for: the app's code, the key, or a mailed code."""
-        path = f"/login?next={next}" if next else "/login"
+        path = f"/login?next={leads_to}" if leads_to else "/login"
         self.post(path, username=person.username, password=person.password)
         if person.seed and now is not None:
             return self.post("/login/totp", code=person.totp(now))

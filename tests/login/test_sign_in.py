@@ -145,7 +145,7 @@ def test_of_two_at_once_with_one_code_one_wins(
     alice = make_account()
     client.post("/login", username="alice", password=PASSWORD)
     code, token = outbox.code(alice.email), client.csrf()
-    cookies = "; ".join(f"{c.key}={c.value}" for c in client.http._cookies.values())
+    cookies = client.cookies()
 
     def send(_: int) -> int:
         answer = app.test_client(use_cookies=False).post(
@@ -212,7 +212,7 @@ def test_guesses_at_the_same_instant_cannot_outrun_the_budget(
     bob = make_account("bob", totp_app=True)
     client.post("/login", username="bob", password=PASSWORD)
     token = client.csrf()
-    cookies = "; ".join(f"{c.key}={c.value}" for c in client.http._cookies.values())
+    cookies = client.cookies()
 
     def send(number: int) -> int:
         answer = app.test_client(use_cookies=False).post(
@@ -312,7 +312,8 @@ def test_a_recovery_code_signs_in_once_weakly_and_into_a_hold(
 def test_another_accounts_recovery_code_is_refused_and_not_spent(
     client: Visitor, make_account: MakeAccount, new_client: NewClient
 ) -> None:
-    bob, mallory = make_account("bob", totp_app=True), make_account("mallory", totp_app=True)
+    make_account("bob", totp_app=True)
+    mallory = make_account("mallory", totp_app=True)
     client.post("/login", username="bob", password=PASSWORD)
     assert client.post("/login/recovery-code", code=mallory.codes[0]).status_code == 401
     own = new_client()
@@ -423,14 +424,14 @@ def test_a_form_of_another_site_is_refused(client: Visitor, site: str) -> None:
 
 
 @pytest.mark.attack("C04")
-@pytest.mark.parametrize("next", ["//evil.test", "https://evil.test/", "/\\evil.test", "evil", "/%09/evil\t"])
-def test_after_sign_in_nobody_is_sent_elsewhere(client: Visitor, make_account: MakeAccount, next: str) -> None:
-    assert client.sign_in(make_account(), next=next).location in {"/account", "/%09/evil"}
+@pytest.mark.parametrize("path", ["//evil.test", "https://evil.test/", "/\\evil.test", "evil", "/%09/evil\t"])
+def test_after_sign_in_nobody_is_sent_elsewhere(client: Visitor, make_account: MakeAccount, path: str) -> None:
+    assert client.sign_in(make_account(), leads_to=path).location in {"/account", "/%09/evil"}
 
 
 def test_sign_in_leads_back_to_where_one_was_going(client: Visitor, make_account: MakeAccount) -> None:
     assert client.get("/device").location == "/login?next=/device"
-    assert client.sign_in(make_account(), next="/device").location == "/device"
+    assert client.sign_in(make_account(), leads_to="/device").location == "/device"
 
 
 @pytest.mark.attack("R03")
