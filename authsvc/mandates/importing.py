@@ -33,7 +33,7 @@ class Checked:
 class Stored:
     """What storing one file did."""
 
-    kind: str  # packages | ownerships
+    kind: str  # packages | maintainers
     added: int
     changed: int
     unchanged: int
@@ -69,7 +69,12 @@ def store(path: Path, *, now: datetime, progress: Progress) -> Stored:
         total += len(some)
     with db.transaction():
         added = _rows(table) - before if total else 0
-    return Stored(kind=table.__tablename__, added=added, changed=written - added, unchanged=total - written)
+    return Stored(
+        kind="packages" if table is Package else "maintainers",
+        added=added,
+        changed=written - added,
+        unchanged=total - written,
+    )
 
 
 def _write(table: type[Package | Ownership], rows: list[dict[str, Any]]) -> int:

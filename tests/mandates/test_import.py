@@ -96,7 +96,7 @@ def test_maintainers_twice_change_nothing_and_keep_their_first_acceptance(
     path = tmp_path / "maintainers.csv"
     path.write_text("ecosystem,package,account,role\nnpm,a,alice,owner\nnpm,a,bob,owner\n")
     (first,) = imported(app, path)
-    assert (first["kind"], first["added"]) == ("ownerships", 2)
+    assert (first["kind"], first["added"]) == ("maintainers", 2)
     clock.advance(days=1)
     (second,) = imported(app, path)
     assert (second["added"], second["changed"], second["unchanged"]) == (0, 0, 2)
