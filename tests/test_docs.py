@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pytest
 
 from authsvc.core.config import PREFIX, Settings
 from authsvc.core.rate_limits import LIMITS
@@ -23,7 +22,8 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 TEST_PATH = re.compile(r"tests/[\w/.-]*\w/?")
-COMMAND = re.compile(r"(?:`|bin/)authsvc ((?:[a-z][a-z-]*\s?)+)")
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(?:^|`|bin/)authsvc ((?:[a-z][a-z-]* ?)+)", re.MULTILINE)
 
 
 def setting_row(field: Field[Any]) -> str:
@@ -89,17 +89,21 @@ def test_no_decision_has_the_number_of_another() -> None:
     assert sorted(numbers) == sorted(set(numbers))
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/settings.md", "SECURITY.md"])
-def test_every_command_a_page_names_exists(page: str) -> None:
+def test_every_command_a_page_names_exists() -> None:
     from authsvc.cli import main
 
-    for words, _ in named(COMMAND, [ROOT / page]):
-        command: click.Command = main
-        for word in words.split():
-            if not isinstance(command, click.Group):
-                break  # the rest are arguments
-            assert word in command.commands, f"authsvc {words}"
-            command = command.commands[word]
+    wrong = []
+    for page in PAGES:
+        code = "\n".join(CODE.findall(page.read_text(encoding="utf-8")))
+        for words in COMMAND.findall(code):
+            command: click.Command | None = main
+            for word in words.split():
+                if not isinstance(command, click.Group):
+                    break  # the rest are arguments
+                command = command.commands.get(word)
+            if command is None:
+                wrong.append(f"{page.relative_to(ROOT)}: authsvc {words}")
+    assert wrong == []
 
 
 if __name__ == "__main__":
