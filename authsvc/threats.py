@@ -98,7 +98,7 @@ THREATS: list[Threat] = [
         attack="Of all accounts, those that could reach millions of machines are attacked first.",
         defence="From a date announced before, their owners finish a sign-in only with a second step, and cannot "
         "remove their last one.",
-        tested_in="tests/policy/test_mandate.py",
+        tested_in="tests/mandates/test_enforcement.py",
     ),
     Threat(
         title="A copy of the database",
