@@ -59,7 +59,7 @@ def test_the_decision_on_limits_shows_those_in_force() -> None:
     for name, limits in BUDGETS.items():
         windows = ", ".join(f"{count} in {units[int(window.total_seconds())]}" for count, window in limits.windows)
         rows.append(f"| {name} | {windows} | {limits.delay_from or '–'} |")
-    assert [row for row in rows if row not in text] == []
+    assert [line for line in text.splitlines() if re.match(r"\| [a-z_]+ \| \d", line)] == rows
 
 
 def test_every_link_leads_somewhere() -> None:
