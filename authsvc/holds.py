@@ -47,17 +47,18 @@ class HoldView:
     ends_at: datetime
 
 
+_h = Hold.__table__.c  # the table, not the row class: every request asks
 _CURRENT = (
-    select(Hold.cause, Hold.began_at, Hold.ends_at)
-    .where(Hold.account_id == bindparam("account_id"), Hold.ended_at.is_(None), Hold.ends_at > bindparam("now"))
-    .order_by(Hold.ends_at.desc())
+    select(_h.cause, _h.began_at, _h.ends_at)
+    .where(_h.account_id == bindparam("account_id"), _h.ended_at.is_(None), _h.ends_at > bindparam("now"))
+    .order_by(_h.ends_at.desc())
     .limit(1)
 )
 
 
 def current(account_id: int, *, now: datetime) -> HoldView | None:
     """The hold that lasts longest, or None."""
-    row = db.session().execute(_CURRENT, {"account_id": account_id, "now": now}).first()
+    row = db.session().connection().execute(_CURRENT, {"account_id": account_id, "now": now}).first()
     return HoldView(cause=HoldCause(row.cause), began_at=row.began_at, ends_at=row.ends_at) if row else None
 
 

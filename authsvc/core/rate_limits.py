@@ -19,7 +19,6 @@ LIMITS: dict[str, tuple[int, int]] = {
     "account": (300, 60),
     "device": (60, 60),
     "token": (1200, 60),
-    "introspect": (60000, 60),
 }
 
 

@@ -74,9 +74,10 @@ class ClientView(Metadata):
         )
 
 
-_COLUMNS = [getattr(Client, name) for name in ClientView.__dataclass_fields__]
-_BY_ID = select(*_COLUMNS).where(Client.id == bindparam("id"))
-_ALL = select(*_COLUMNS).order_by(Client.created_at, Client.id)
+# The table, not the row class: see `tokens`.
+_COLUMNS = [Client.__table__.c[name] for name in ClientView.__dataclass_fields__]
+_BY_ID = select(*_COLUMNS).where(Client.__table__.c.id == bindparam("id"))
+_ALL = select(*_COLUMNS).order_by(Client.__table__.c.created_at, Client.__table__.c.id)
 
 
 def _without_port(uri: str) -> str | None:
@@ -204,7 +205,7 @@ def find(client_id: str) -> ClientView | None:
     """The client of this id. One SELECT."""
     if not client_id or "\x00" in client_id:  # PostgreSQL takes no NUL in a text
         return None
-    row = db.session().execute(_BY_ID, {"id": client_id}).first()
+    row = db.session().connection().execute(_BY_ID, {"id": client_id}).first()
     return ClientView(**row._mapping) if row else None
 
 
