@@ -33,6 +33,7 @@ from authsvc.policy.login import LoginFacts
 
 LIFE = timedelta(minutes=15)
 COOKIE = "login"
+PASSKEY_COOKIE = "passkey"  # its own, so that opening the sign-in page never ends a sign-in in another tab
 BROWSER_COOKIE = "browser"
 
 
@@ -111,9 +112,9 @@ def find(token: str, *, now: datetime) -> Pending | None:
     return Pending(**values)
 
 
-def current() -> Pending:
-    """The pending login of this browser. Raises LoginExpired."""
-    found = find(cookie(COOKIE), now=request_time())
+def current(name: str = COOKIE) -> Pending:
+    """The pending login that this browser's cookie names. Raises LoginExpired."""
+    found = find(cookie(name), now=request_time())
     if found is None:
         raise LoginExpired("no live pending login")
     return found

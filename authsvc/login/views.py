@@ -29,7 +29,7 @@ from authsvc.core.web import (
 )
 from authsvc.login import dispatch, enrolment, service
 from authsvc.login.dispatch import SESSION_COOKIE, advance, decide
-from authsvc.login.service import COOKIE, LoginExpired, Pending, Situation
+from authsvc.login.service import COOKIE, PASSKEY_COOKIE, LoginExpired, Pending, Situation
 from authsvc.policy.login import (
     AskEmailCode,
     AskFirstFactor,
@@ -83,7 +83,7 @@ def _start_page(*, username: str, error: str | None) -> str:
 def passkey_options() -> ResponseReturnValue:
     """A challenge for a passkey; it begins a pending login without an account."""
     now = request_time()
-    token = cookie(COOKIE)
+    token = cookie(PASSKEY_COOKIE)
     pending = service.find(token, now=now)
     if pending is None or pending.account_id is not None:
         token = service.begin_for(None, next_path="", now=now)
@@ -91,7 +91,7 @@ def passkey_options() -> ResponseReturnValue:
     if pending is None:
         raise LoginExpired("pending login vanished")
     response = _json(service.key_challenge(pending, "passkey"))
-    set_cookie(response, COOKIE, token, max_age_seconds=int(service.LIFE.total_seconds()))
+    set_cookie(response, PASSKEY_COOKIE, token, max_age_seconds=int(service.LIFE.total_seconds()))
     return response
 
 
@@ -100,13 +100,13 @@ def passkey_options() -> ResponseReturnValue:
 @limited("login")
 def submit_passkey() -> ResponseReturnValue:
     """Check a passkey: first and second factor at once."""
-    pending = service.current()
+    pending = service.current(PASSKEY_COOKIE)
     credential = text_field("credential", max_length=20_000)
     if not service.check_key(pending, credential, "passkey", now=request_time()):
         error = "That passkey could not be used. Try again, or sign in with your password."
         return _start_page(username="", error=error), 401
     service.set_next(pending, query_field("next"))
-    return advance(cookie(COOKIE))
+    return advance(cookie(PASSKEY_COOKIE))
 
 
 @bp.get("/login/next")

@@ -278,6 +278,15 @@ def test_a_challenge_counts_once_and_for_its_purpose_only(client: Visitor, make_
     assert not client.signed_in()
 
 
+def test_opening_the_sign_in_page_again_does_not_end_a_sign_in_under_way(
+    client: Visitor, make_account: MakeAccount, clock: Clock
+) -> None:
+    bob = make_account("bob", totp_app=True)
+    client.post("/login", username="bob", password=PASSWORD)
+    client.post("/login/passkey/options")
+    assert client.post("/login/totp", code=bob.totp(clock.now)).location == "/account"
+
+
 @pytest.mark.attack("T07")
 def test_nothing_opens_between_password_and_second_factor(client: Visitor, make_account: MakeAccount) -> None:
     make_account("bob", totp_app=True)
