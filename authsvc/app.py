@@ -67,7 +67,7 @@ def _keys(settings: Settings) -> crypto.SealingKeys:
     except FileNotFoundError as error:
         raise SettingError(
             f"AUTHSVC_SEALING_KEYS_FILE: {settings.sealing_keys} is missing. With PostgreSQL every machine needs "
-            "the same file; make it once with `authsvc keys seal`."
+            "the same file; the README says how to make it (A real installation)."
         ) from error
     except ValueError as error:
         raise SettingError(f"AUTHSVC_SEALING_KEYS_FILE: {error}") from error

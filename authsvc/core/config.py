@@ -125,7 +125,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 
 def _known(name: str, known: Mapping[str, Any], where: str) -> str:
     if name not in known:
-        raise SettingError(f"{where} has the unknown setting {name!r}; `authsvc doctor` lists those that exist")
+        raise SettingError(f"{where} has the unknown setting {name!r}; docs/settings.md lists those that exist")
     return name
 
 
