@@ -46,8 +46,8 @@ SCOPES = {
     "openid": Scope("Know which account of this service you use"),
     "profile": Scope("See your user name"),
     "email": Scope("See your e-mail address"),
-    "offline_access": Scope(f"Stay connected while you are away, for up to {REFRESH_LIFE.days} days"),
-    "packages:read": Scope("Read your packages, also those that are not public"),
+    "offline_access": Scope(f"Stay connected for up to {REFRESH_LIFE.days} days while you are away"),
+    "packages:read": Scope("Read your packages even when they are not public"),
     "packages:publish": Scope("Publish new versions of your packages", writes=True),
 }
 

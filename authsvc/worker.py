@@ -12,7 +12,20 @@ from datetime import datetime, timedelta
 
 from flask import Flask
 
-from authsvc import account_pages, audit, budgets, domains, email_codes, login, mail, mandates, recovery
+from authsvc import (
+    account_pages,
+    audit,
+    browser_actions,
+    budgets,
+    domains,
+    email_codes,
+    login,
+    mail,
+    mandates,
+    oidc,
+    recovery,
+    tokens,
+)
 from authsvc.app import utc_now
 from authsvc.core import db
 
@@ -38,6 +51,9 @@ def _purge(now: datetime) -> None:
         login.purge(before=now - KEPT_FOR)
         recovery.purge(before=now - KEPT_FOR)
         account_pages.purge(before=now - KEPT_FOR)
+        browser_actions.purge(before=now - KEPT_FOR)
+        oidc.purge(before=now - KEPT_FOR)
+        tokens.purge(before=now - KEPT_FOR)
 
 
 TASKS = (

@@ -49,12 +49,12 @@ SENTENCES: dict[EventType, str] = {
     EventType.ACCOUNT_ENABLED: "Account enabled",
     EventType.MANDATE_BEGUN: "A second step became required",
     EventType.MANDATE_ENDED: "A second step is no longer required",
-    EventType.TOKEN_ISSUED: "A token was issued",
+    EventType.TOKEN_ISSUED: "A token was issued to {label}",
     EventType.TOKEN_REVOKED: "A token was revoked",
-    EventType.TOKEN_REUSED: "A used token was shown again; all of its family were revoked",
-    EventType.GRANT_APPROVED: "Access was given to a program",
-    EventType.GRANT_DENIED: "Access was denied to a program",
-    EventType.CLIENT_SIGNED_IN: "Signed in to another site",
+    EventType.TOKEN_REUSED: "A used token of {label} was shown again, so its access was ended",
+    EventType.GRANT_APPROVED: "{label} was given access",
+    EventType.GRANT_DENIED: "{label} was denied access",
+    EventType.CLIENT_SIGNED_IN: "Signed in to {label}",
 }
 
 

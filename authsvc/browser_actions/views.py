@@ -62,7 +62,7 @@ def _words(request: Entered, who: Principal) -> list[str]:
     """The scopes as people read them, with when those that write begin to count."""
     writing = tokens.writing(request.scopes)
     later = service.writes_from(request, who, now=request_time()) if writing else None
-    when = f", from {date_words(later)} on" if later else ""
+    when = f" (from {date_words(later)} on)" if later else ""
     return tokens.words(request.scopes - writing) + [words + when for words in tokens.words(writing)]
 
 

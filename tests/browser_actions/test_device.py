@@ -245,7 +245,7 @@ def test_the_approval_page_says_who_asks_from_where_since_when_and_for_what(
         "<strong>alice</strong>",
         "198.51.100.7",
         "3 minutes ago",
-        "Read your packages, also those that are not public",
+        "Read your packages even when they are not public",
         asked["phrase"],
         "comes from another place than this browser",
         "If somebody sent you this link, deny it.",
@@ -450,7 +450,7 @@ def test_from_a_new_place_or_browser_a_token_reads_only_for_a_day(
     sign_in(client, person, now=clock.now, first_seen=clock.now - known_for)
     asked = begin(cli, WRITE + " offline_access", address=address)
     shown = enter(client, asked["user_code"]).text
-    assert ("Publish new versions of your packages, from" in shown) is (waits is not None)
+    assert ("Publish new versions of your packages (from" in shown) is (waits is not None)
     step_up(client, person, cli, asked)
     got = poll(cli, asked).json
     assert ("packages:publish" in got["scope"]) is (waits is None)

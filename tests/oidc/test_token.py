@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -9,13 +10,16 @@ import pytest
 from flask import Flask
 from joserfc import jwt
 from joserfc.jwk import KeySet
+from sqlalchemy import func, select
 
-from authsvc import accounts, audit
+from authsvc import accounts, audit, worker
 from authsvc.audit import EventType
+from authsvc.browser_actions.models import DeviceRequest
 from authsvc.core import db
 from authsvc.core.assurance import Acr
-from authsvc.oidc import claims
+from authsvc.oidc import claims, clients
 from authsvc.oidc.authorize import PARAMETERS
+from authsvc.oidc.models import AuthorizationCode, AuthorizationRequest
 from tests.conftest import Clock
 from tests.oidc.site import REDIRECT, VERIFIER, Site, register, set_verified, sign_in
 from tests.people import BASE_URL, Person, Visitor
@@ -179,8 +183,6 @@ def test_nothing_less_than_the_clients_secret_will_do(client: Visitor, alice: Pe
 
 
 def test_id_and_secret_are_form_decoded_inside_basic(app: Flask, clock: Clock, client: Visitor, alice: Person) -> None:
-    from authsvc.oidc import clients
-
     with app.app_context(), db.transaction():
         metadata = clients.read_metadata({"client_name": "Odd", "redirect_uris": [REDIRECT]})
         clients.put("an id:+%", metadata, secret="a secret:+% of 128 bits", now=clock.now)
@@ -294,8 +296,6 @@ def test_a_code_without_its_verifier_is_spent_for_nothing(
 
 @pytest.mark.attack("O08")
 def test_no_code_exists_without_a_challenge() -> None:
-    from authsvc.oidc.models import AuthorizationCode
-
     assert "code_challenge" in PARAMETERS
     assert AuthorizationCode.__table__.c.code_challenge.nullable is False
 
@@ -473,5 +473,20 @@ def test_the_owner_sees_what_was_granted(client: Visitor, alice: Person, site: S
     site.tokens(client, scope=OFFLINE)
     page = client.get("/account").text
     assert "Example site" in page
-    assert "Signed in to another site" in page
-    assert "A token was issued" in page
+    assert "Signed in to Example site" in page
+    assert "A token was issued to Example site" in page
+
+
+def test_the_worker_forgets_what_ended_a_week_ago_and_nothing_sooner(
+    app: Flask, client: Visitor, alice: Person, site: Site, clock: Clock
+) -> None:
+    got = site.tokens(client, scope=OFFLINE)
+    site.post("/oauth2/device_authorization", scope="openid")
+    client.get(site.url(prompt="consent"))
+    for days, left in ((6, True), (8, False)):
+        with app.app_context():
+            worker.TASKS[-1].run(clock.now + timedelta(days=days))
+        with app.app_context(), db.transaction() as session:
+            tables = (AuthorizationCode, AuthorizationRequest, DeviceRequest)
+            assert [session.scalar(select(func.count()).select_from(t)) != 0 for t in tables] == [left] * 3
+    assert site.refresh(got["refresh_token"]).status_code == 200
