@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -117,6 +118,16 @@ def serve(host: str, port: int, workers: int | None, no_worker: bool) -> None:
             beside.wait(timeout=30)
 
 
+def _check_port(host: str, port: int) -> None:
+    """Say so when somebody else listens there; the server itself would share the port without a word."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise click.ClickException(f"--port {port} on {host} cannot be used: {error.strerror}") from error
+
+
 @main.command("worker")
 def worker_command() -> None:
     """Deliver mail and run scheduled work, until stopped. Start as many as wanted."""
@@ -193,7 +204,7 @@ def accounts_create(username: str, email: str, verified_at: datetime | None, sta
                         address_id, address.rpartition("@")[2], verified_at=verified_at, now=now
                     )
                 if hashed is not None:
-                    passwords.set_hash(account_id, hashed, breach_checked=True, now=now)
+                    passwords.set_hash(account_id, hashed, now=now)
                 mandates.link_account(account_id, name, now=now)
                 audit.record(EventType.ACCOUNT_CREATED, account_id=account_id, at=now, by="operator")
         except IntegrityError as error:
@@ -414,6 +425,31 @@ def domains_explain(address: str, as_json: bool) -> None:
             click.echo(f"{name}: {value if value is not None else '–'}")
 
 
+# audit
+
+
+@main.group("audit")
+def audit_group() -> None:
+    """The security log."""
+
+
+@audit_group.command("verify")
+@click.option("--json", "as_json", is_flag=True)
+def audit_verify(as_json: bool) -> None:
+    """Walk the chain of the security log and print its head, to be kept elsewhere; exits 1 when a link is broken."""
+    with _app().app_context(), db.transaction():
+        good, broken = audit.verify_chain()
+        position, mac = audit.head()
+    if as_json:
+        click.echo(json.dumps({"events": good, "broken_at": broken, "head": {"position": position, "mac": mac}}))
+    elif broken is None:
+        click.echo(f"{good} events in order. Head: {position} {mac}")
+    else:
+        click.echo(f"Broken at event {broken}; the {good} before it are in order.")
+    if broken is not None:
+        sys.exit(1)
+
+
 # doctor
 
 
@@ -435,6 +471,8 @@ def doctor() -> None:
     if settings.open_registration and not settings.is_loopback:
         problems.append("AUTHSVC_OPEN_REGISTRATION: anybody may register OAuth clients")
     keys = settings.sealing_keys
+    if not keys.exists() and not settings.database.startswith("sqlite"):
+        problems.append(f"AUTHSVC_SEALING_KEYS_FILE: {keys} is missing, so nothing will start")
     if keys.exists() and keys.stat().st_mode & 0o077:
         problems.append(f"{keys} can be read by others; run chmod 600 on it")
     found = migrate.current(settings.database)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from flask import Blueprint, current_app, jsonify, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, jsonify, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy import text
 
@@ -124,9 +124,7 @@ class LocalMessage:
 def _mail_folder() -> Path:
     """The folder of local mail. Raises NotFound unless this is somebody trying things out on this machine."""
     found = settings()
-    if not (found.smtp_url.startswith("file:") and found.is_loopback and _from_loopback()) or current_app.config.get(
-        "OPEN_BIND"
-    ):
+    if not (found.smtp_url.startswith("file:") and found.is_loopback and _from_loopback()):
         raise NotFound("local mail asked from beyond this machine")
     return found.instance / found.smtp_url.removeprefix("file:")
 

@@ -64,7 +64,17 @@ def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         "AUTHSVC_HIBP_BASE_URL": "off",
         "AUTHSVC_TRUSTED_PROXIES": "1",
     }
-    command = [sys.executable, "-m", "authsvc.cli", "serve", "--port", str(port), "--workers", str(CORES), "--no-worker"]
+    command = [
+        sys.executable,
+        "-m",
+        "authsvc.cli",
+        "serve",
+        "--port",
+        str(port),
+        "--workers",
+        str(CORES),
+        "--no-worker",
+    ]
     running = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):
@@ -109,7 +119,9 @@ class Client:
         self.headers = {"Host": f"localhost:{port}", "Content-Type": FORM, "X-Forwarded-Host": f"localhost:{port}"}
         self.number, self.sent = number, 0
 
-    def request(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, http.client.HTTPResponse, bytes]:
+    def request(
+        self, method: str, path: str, body: str = "", **headers: str
+    ) -> tuple[int, http.client.HTTPResponse, bytes]:
         """Send one request; every 50th comes from another network."""
         self.sent += 1
         network = f"10.{self.number}.{self.sent // 50 // 250}.{self.sent // 50 % 250}"
@@ -156,7 +168,7 @@ def prepare(folder: Path, port: int, accounts_wanted: int) -> tuple[str, str, st
                 account_id = accounts.create(username=f"person{number}", now=now)
                 email = f"person{number}@example.test"
                 accounts.add_address(account_id, email, is_primary=True, verified_at=now, now=now)
-                passwords.set_hash(account_id, hashed, breach_checked=True, now=now)
+                passwords.set_hash(account_id, hashed, now=now)
     from tests.slices import make_token  # the token of one of them, as the token endpoint would issue it
 
     return make_token(app, "person0", now=now)
@@ -200,7 +212,9 @@ def main() -> None:
                 body = urlencode({"token": token})
 
                 def step() -> bool:
-                    status, _, answer = client.request("POST", "/oauth2/introspect", body, Authorization=f"Basic {basic}")
+                    status, _, answer = client.request(
+                        "POST", "/oauth2/introspect", body, Authorization=f"Basic {basic}"
+                    )
                     return status == 200 and bool(json.loads(answer)["active"])
 
                 return step

@@ -96,7 +96,7 @@ def make_person(
             accounts.add_address(person.id, person.email, is_primary=True, verified_at=None, now=made)
             domains.first_proof(person.id, person.email, now=made)
             if hashed:
-                passwords.set_hash(person.id, hashed, breach_checked=True, now=made)
+                passwords.set_hash(person.id, hashed, now=made)
             if totp_app:
                 person.seed = totp.new_seed()
                 totp.enrol(person.id, person.seed, 0, label="App", browser_known_for=timedelta(0), now=made)

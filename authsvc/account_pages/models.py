@@ -18,7 +18,6 @@ class Registration(Row):
     username: Mapped[str] = mapped_column(String(39))
     email: Mapped[str] = mapped_column(String(320))
     password_hash: Mapped[str] = mapped_column(String(255))
-    breach_checked: Mapped[bool]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     consumed_at: Mapped[datetime | None]

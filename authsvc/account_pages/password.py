@@ -54,7 +54,7 @@ def submit_password() -> ResponseReturnValue:
 @access.carries_out(Action.CHANGE_PASSWORD)
 def _change(who: Principal, params: dict[str, str]) -> Response:
     now = request_time()
-    passwords.set_hash(who.account_id, params["hash"], breach_checked=True, now=now)
+    passwords.set_hash(who.account_id, params["hash"], now=now)
     epoch = accounts.raise_epoch(who.account_id)
     audit.record(EventType.PASSWORD_CHANGED, account_id=who.account_id, at=now, client=client())
     mail.notify(

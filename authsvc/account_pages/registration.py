@@ -56,7 +56,6 @@ class Open:
     username: str
     email: str
     password_hash: str
-    breach_checked: bool
     expires_at: datetime
 
     @property
@@ -117,7 +116,6 @@ def submit_registration() -> ResponseReturnValue:
         username=name,
         email=address,
         password_hash=passwords.hash_new(password),
-        breach_checked=True,
         created_at=now,
         expires_at=now + LIFE,
     )
@@ -218,7 +216,7 @@ def submit_confirmation() -> ResponseReturnValue:
         domains.first_proof(account_id, registration.email, now=now)
     except IntegrityError as error:
         raise NameTaken("name or address taken meanwhile") from error
-    passwords.set_hash(account_id, registration.password_hash, breach_checked=registration.breach_checked, now=now)
+    passwords.set_hash(account_id, registration.password_hash, now=now)
     audit.record(EventType.ACCOUNT_CREATED, account_id=account_id, at=now, client=client())
     mandates.link_account(account_id, registration.username, now=now)
     account = accounts.get(account_id)

@@ -79,7 +79,10 @@ def connect(settings: Settings) -> Adapters:
     return Adapters(
         dns=DnsClient(settings.dns_resolvers),
         rdap=RdapClient(http, settings.rdap_base_url),
-        breaches=BreachedPasswords(http, settings.hibp_base_url),
+        breaches=BreachedPasswords(
+            HttpClient(allow_private=settings.allow_loopback_targets, total_seconds=3, idle_seconds=2),
+            settings.hibp_base_url,
+        ),
         mail=MailTransport(settings.smtp_url, settings.instance),
         http=http,
     )

@@ -363,7 +363,7 @@ def replace_password(pending: Pending, account: AccountView, password: str, *, n
         return problem
     if passwords.verify(account.id, password, name=account.username, browser_id=None, now=now).ok:
         return "Choose a password that is not the present one."
-    passwords.set_hash(account.id, passwords.hash_new(password), breach_checked=True, now=now)
+    passwords.set_hash(account.id, passwords.hash_new(password), now=now)
     browser = devices.find(cookie(BROWSER_COOKIE), account.id)
     epoch = accounts.raise_epoch(account.id)
     if browser is not None:

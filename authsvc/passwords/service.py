@@ -5,7 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, select, update
 
-from authsvc import accounts, budgets
+from authsvc import accounts, audit, budgets
+from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.passwords import hashing
 from authsvc.passwords.choice import known_breached
@@ -53,6 +54,7 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: int 
             changes["breach_checked_at"] = now
         if breached:
             accounts.require_new_password(account_id, "breached")
+            audit.record(EventType.PASSWORD_FOUND_BREACHED, account_id=account_id, at=now)
     if changes:
         unchanged = update(Password).where(Password.account_id == account_id, Password.hash == row.hash)
         db.session().execute(unchanged.values(changes))
@@ -60,10 +62,13 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: int 
     return Verified(True)
 
 
-def set_hash(account_id: int, hashed: str, *, breach_checked: bool, now: datetime) -> None:
-    """Store a password hashed by `hash_new`. The caller raises the epoch where the rules ask for it."""
+def set_hash(account_id: int, hashed: str, *, now: datetime) -> None:
+    """Store a password hashed by `hash_new`. The caller raises the epoch where the rules ask for it.
+
+    Whether it was leaked is asked once more at the next sign-in, when the service may answer that did not now.
+    """
     row = db.session().get(Password, account_id) or Password(account_id=account_id)
     row.hash, row.changed_at = hashed, now
-    row.breach_checked_at = now if breach_checked else None
+    row.breach_checked_at = None
     db.session().add(row)
     accounts.require_new_password(account_id, None)

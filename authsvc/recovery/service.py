@@ -294,7 +294,7 @@ def reset(
         raise LinkGone("a rival request was first")
     if accounts.get(account.id).epoch != account.epoch:
         raise LinkGone("the account changed meanwhile")
-    passwords.set_hash(account.id, hashed, breach_checked=True, now=now)
+    passwords.set_hash(account.id, hashed, now=now)
     accounts.raise_epoch(account.id, confirm_after=now)  # ends sessions, tokens and every other link
     audit.record(EventType.RESET_COMPLETED, account_id=account.id, at=now, client=client)
     mail.notify(
