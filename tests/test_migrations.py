@@ -49,15 +49,16 @@ def test_every_migration_can_be_undone(empty_database_url: str) -> None:
     assert tables(empty_database_url) == {"alembic_version"}
 
 
-def test_a_failing_migration_leaves_the_schema_as_it_was(database_url: str) -> None:
+def test_a_failing_migration_leaves_the_schema_as_it_was(empty_database_url: str) -> None:
     # Given a database that lacks a table which undoing the migrations would drop
-    engine = db.connect(database_url)
+    migrate.upgrade(empty_database_url)
+    engine = db.connect(empty_database_url)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE audit_events")
     engine.dispose()
-    before = tables(database_url)
+    before = tables(empty_database_url)
     # When they are undone
     with pytest.raises(DatabaseError, match="audit_events"):
-        command.downgrade(migrate.config(database_url), "base")
+        command.downgrade(migrate.config(empty_database_url), "base")
     # Then the failure takes back what had been done before it
-    assert tables(database_url) == before
+    assert tables(empty_database_url) == before
