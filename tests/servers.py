@@ -314,6 +314,7 @@ def program(command: Sequence[str], *, ready: str, **popen: Any) -> Iterator[sub
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
         **popen,
     )
     assert process.stdout is not None
@@ -332,9 +333,9 @@ def program(command: Sequence[str], *, ready: str, **popen: Any) -> Iterator[sub
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(10)
+            process.wait(30)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its children too, which hold the pipe open
             process.wait()
         if drain.is_alive():
             drain.join()
