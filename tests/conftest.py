@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from jinja2 import BytecodeCache, FileSystemBytecodeCache
 from playwright.sync_api import Browser, Page, sync_playwright
+from werkzeug.routing import Rule
 
 from authsvc.core import crypto, migrate
 from authsvc.core.config import Settings
@@ -202,8 +203,24 @@ def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> BytecodeCach
     return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
 
 
+@pytest.fixture(scope="session")
+def compiled_routes() -> Iterator[None]:
+    """Routes compiled once a session: nine tenths of the time it takes to make an app. Works on Werkzeug's inside."""
+    compile_route, known = Rule._compile_builder, {}
+
+    def once(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, str(rule.defaults), append_unknown)
+        if key not in known:
+            known[key] = compile_route(rule, append_unknown)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", once)
+        yield
+
+
 @pytest.fixture
-def app(settings: Settings, clock: Clock, compiled_templates: BytecodeCache) -> Iterator[Flask]:
+def app(settings: Settings, clock: Clock, compiled_templates: BytecodeCache, compiled_routes: None) -> Iterator[Flask]:
     """The whole application, on SQLite and on PostgreSQL."""
     crypto.load_keys(settings.sealing_keys, create=True)
     from authsvc.app import create_app
