@@ -56,7 +56,7 @@ def bare_argon2(seconds: float) -> float:
 
 @contextmanager
 def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The server as `authsvc serve` starts it, with one trusted proxy so that clients can have networks of their own."""
+    """The server as `authsvc serve` starts it, with one trusted proxy, so that clients have networks of their own."""
     environment = {
         **os.environ,
         "AUTHSVC_INSTANCE_PATH": str(folder),
