@@ -53,9 +53,10 @@ LOGOUT_PARAMETERS = ("id_token_hint", "client_id", "post_logout_redirect_uri", "
 def show_request() -> ResponseReturnValue:
     """Check a request and lead on: to sign-in, to consent, or back to the client."""
     sent: Sent = dict(request.args.lists())
-    put_down = None
+    put_down, handle = None, ""
     if one(sent, "request_uri").startswith(URN):
-        put_down = requests.find(one(sent, "request_uri").removeprefix(URN), now=request_time())
+        handle = one(sent, "request_uri").removeprefix(URN)
+        put_down = requests.find(handle, now=request_time())
         if put_down is None or [put_down.client_id] != sent.get("client_id"):
             problem = Problem("invalid_request_uri", "This request was answered already, or took too long.")
             return _error_page(problem, None)
@@ -64,7 +65,7 @@ def show_request() -> ResponseReturnValue:
     wrong = authorize.first_wrong(sent, found)
     if wrong is not None or found is None:
         return _refuse(wrong, sent, found)
-    return _lead_on(authorize.read(sent, found), sent, put_down)
+    return _lead_on(authorize.read(sent, found), sent, put_down, handle)
 
 
 @bp.post("/oauth2/authorize")
@@ -127,7 +128,7 @@ def _facts(asked: Asked, put_down: PutDown | None, *, consented: bool | None = N
     )
 
 
-def _lead_on(asked: Asked, sent: Sent, put_down: PutDown | None) -> ResponseReturnValue:
+def _lead_on(asked: Asked, sent: Sent, put_down: PutDown | None, handle: str) -> ResponseReturnValue:
     now = request_time()
     if asked.id_token_hint and _hinted_sub(asked.id_token_hint) is None:
         return _answer(asked, Problem("invalid_request", "id_token_hint is not an ID token of this service"))
@@ -139,14 +140,14 @@ def _lead_on(asked: Asked, sent: Sent, put_down: PutDown | None) -> ResponseRetu
         db.writing()
         path = requests.put_down(asked, sent, PARAMETERS, now=now)
     else:
-        path = request.full_path
+        path = requests.path_of(handle, asked)
     match decision:
         case SignIn():
             return redirect(url_for("login.start", next=path), code=303)
         case AskConsent() if put_down is None:
             return redirect(path, code=303)
         case AskConsent():
-            return _consent_page(asked, one(dict(request.args.lists()), "request_uri").removeprefix(URN))
+            return _consent_page(asked, handle)
         case Proceed():
             return _grant(asked, put_down, now=now)
     assert_never(decision)

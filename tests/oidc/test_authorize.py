@@ -564,3 +564,10 @@ def test_an_account_without_a_proved_address_gets_no_code(
     site.answer(client)
     set_verified(app, alice, None)
     assert sent_back(client, site.url())["error"] == "access_denied"
+
+
+def test_beside_the_name_of_a_waiting_request_nothing_counts(client: Visitor, alice: Person, site: Site) -> None:
+    location = client.get(site.url(prompt="login")).location
+    after = query_of(location)["next"].replace("rp.example", "evil.example") + "&state=other&scope=packages%3Apublish"
+    assert "evil.example" not in asked_to_sign_in(client, after)
+    assert "other" not in asked_to_sign_in(client, after)
