@@ -90,12 +90,10 @@ def main() -> None:
         seed = page.locator("#secret").inner_text().replace(" ", "")
         page.fill("input[name=code]", pyotp.TOTP(seed).now())
         page.locator("#codes").wait_for()
-        page.screenshot(path=folder / "recovery-codes.png", full_page=True)
         page.fill("input[name=code]", page.locator("#codes code").first.inner_text())
         page.get_by_role("button", name="I have saved them").click()
         page.wait_for_url("**/account")
         page.screenshot(path=folder / "security.png")
-        page.screenshot(path=folder / "security-whole.png", full_page=True)
         if client_id:
             device_page(page, origin, client_id)
             page.screenshot(path=folder / "device.png", full_page=True)
