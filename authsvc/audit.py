@@ -112,7 +112,7 @@ def record(
         "browser": client.browser if client else "",
         "detail": detail,
     }
-    db.session().execute(_INSERT, values)
+    db.execute(_INSERT, values)
 
 
 def events(account_id: int, *, limit: int = 50) -> list[EventView]:

@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import String, Text, bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import String, Text, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc.core import crypto, db
@@ -40,11 +40,14 @@ class Charge:
 
 
 _FIND = select(Budget.times, Budget.streak).where(Budget.key == bindparam("k")).with_for_update()
-_INSERT = insert(Budget)
+_INSERT = {
+    "sqlite": sqlite.insert(Budget).on_conflict_do_nothing().returning(Budget.id),
+    "postgresql": postgresql.insert(Budget).on_conflict_do_nothing().returning(Budget.id),
+}
 _UPDATE = (
     update(Budget)
     .where(Budget.key == bindparam("k"))
-    .values(times=bindparam("t"), streak=bindparam("s"), updated_at=bindparam("u"))
+    .values(times=bindparam("times"), streak=bindparam("streak"), updated_at=bindparam("updated_at"))
 )
 _CLEAR = delete(Budget).where(Budget.key == bindparam("k"))
 
@@ -63,29 +66,24 @@ def _key(purpose: str, subject: str, browser_id: int | None) -> str:
 def charge(purpose: str, subject: str, browser_id: int | None, *, now: datetime) -> Charge:
     """Charge one guess and commit, so that no rollback gives it back and rivals see it (attack L06)."""
     key, at = _key(purpose, subject, browser_id), now.timestamp()
-    session = db.session()
-    found = session.execute(_FIND, {"k": key}).first()
-    spent = Spent(tuple(json.loads(found[0])), found[1]) if found else Spent()
+    found = db.execute(_FIND, {"k": key}).first()
+    spent = Spent(tuple(json.loads(found.times)), found.streak) if found else Spent()
     outcome = budget.charge(spent, BUDGETS[purpose], at)
     if isinstance(outcome, budget.Refused):
         db.commit()
         return Charge(False, timedelta(seconds=outcome.until - at), spent.streak)
-    values = {"t": json.dumps(outcome.spent.times), "s": outcome.spent.streak, "u": now}
+    values = {"times": json.dumps(outcome.spent.times), "streak": outcome.spent.streak, "updated_at": now}
     if found:
-        session.execute(_UPDATE, {"k": key, **values})
-    else:
-        try:
-            with session.begin_nested():
-                session.execute(_INSERT, {"key": key, "times": values["t"], "streak": values["s"], "updated_at": now})
-        except IntegrityError:  # a rival made the row first: charge that one
-            return charge(purpose, subject, browser_id, now=now)
+        db.execute(_UPDATE, {"k": key, **values})
+    elif db.execute(_INSERT[db.engine().dialect.name], {"key": key, **values}).first() is None:
+        return charge(purpose, subject, browser_id, now=now)  # a rival made the row first: charge that one
     db.commit()
     return Charge(True, timedelta(0), outcome.spent.streak)
 
 
 def clear(purpose: str, subject: str, browser_id: int | None) -> None:
     """A success: forget the failures of this budget."""
-    db.session().execute(_CLEAR, {"k": _key(purpose, subject, browser_id)})
+    db.execute(_CLEAR, {"k": _key(purpose, subject, browser_id)})
 
 
 def streak(purpose: str, subject: str, browser_id: int | None) -> int:

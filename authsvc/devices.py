@@ -69,13 +69,13 @@ def find(token: str, account_id: int) -> BrowserView | None:
     """This browser as the account knows it, or None when it is new there."""
     if not token:
         return None
-    row = db.session().execute(_FIND, {"digest": crypto.digest(token), "account_id": account_id}).first()
+    row = db.execute(_FIND, {"digest": crypto.digest(token), "account_id": account_id}).first()
     return BrowserView(**row._mapping) if row else None
 
 
 def of_account(account_id: int) -> list[BrowserView]:
     """The account's known browsers, last seen first."""
-    return [BrowserView(**row._mapping) for row in db.session().execute(_OF_ACCOUNT, {"account_id": account_id})]
+    return [BrowserView(**row._mapping) for row in db.execute(_OF_ACCOUNT, {"account_id": account_id})]
 
 
 def remember(token: str, account_id: int, *, epoch: int, client: Client, now: datetime) -> tuple[int, bool]:

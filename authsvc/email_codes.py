@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Index, String, delete, select, update
+from sqlalchemy import Index, String, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc import budgets, mail
@@ -31,21 +31,25 @@ class EmailCode(Row):
     __table_args__ = (Index("ix_email_codes_bound_to", "bound_to"),)
 
 
+_LIVE = (EmailCode.bound_to == bindparam("b")) & EmailCode.spent_at.is_(None)
+_VOID = update(EmailCode).where(_LIVE).values(spent_at=bindparam("now"))
+_INSERT = insert(EmailCode)
+_SENT = select(EmailCode.created_at, EmailCode.expires_at).where(_LIVE).order_by(EmailCode.id.desc()).limit(1)
+
+
 def issue(bound_to: str, address: str, *, now: datetime) -> str:
     """Make a code, void older ones of the same purpose, and return it for the mail (never stored in clear)."""
-    older = update(EmailCode).where(EmailCode.bound_to == bound_to, EmailCode.spent_at.is_(None))
-    db.session().execute(older.values(spent_at=now))
+    db.execute(_VOID, {"b": bound_to, "now": now})
     code = crypto.random_digits(DIGITS)
-    db.session().add(
-        EmailCode(
-            bound_to=bound_to,
-            address=address,
-            digest=crypto.keyed_digest("email-code", bound_to, address, code),
-            created_at=now,
-            expires_at=now + LIFE,
-        )
-    )
-    db.session().flush()
+    values = {
+        "bound_to": bound_to,
+        "address": address,
+        "digest": crypto.keyed_digest("email-code", bound_to, address, code),
+        "tries": 0,
+        "created_at": now,
+        "expires_at": now + LIFE,
+    }
+    db.execute(_INSERT, values)
     return code
 
 
@@ -106,10 +110,7 @@ def spend(bound_to: str, code: str, *, now: datetime) -> str | None:
 
 def sent(bound_to: str) -> tuple[datetime, datetime] | None:
     """When the newest live code was sent and when it ends."""
-    query = select(EmailCode.created_at, EmailCode.expires_at).where(
-        EmailCode.bound_to == bound_to, EmailCode.spent_at.is_(None)
-    )
-    row = db.session().execute(query.order_by(EmailCode.id.desc()).limit(1)).first()
+    row = db.execute(_SENT, {"b": bound_to}).first()
     return (row.created_at, row.expires_at) if row else None
 
 

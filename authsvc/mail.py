@@ -81,7 +81,7 @@ def send(
         "due_at": now,
         "attempts": 0,
     }
-    db.session().execute(_INSERT, row)
+    db.execute(_INSERT, row)
 
 
 def notify(account_id: int, kind: str, *, subject: str, now: datetime, **values: Any) -> int:

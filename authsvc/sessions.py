@@ -132,14 +132,14 @@ def issue(
 def find(token: str, *, now: datetime) -> SessionView | None:
     """The live session of a cookie."""
     values = {"digest": crypto.digest(token), "idle_since": now - IDLE, "created_after": now - LIFE}
-    row = db.session().execute(_BY_DIGEST, values).first()
+    row = db.execute(_BY_DIGEST, values).first()
     return _view(row) if row else None
 
 
 def of_account(account_id: int, *, now: datetime) -> list[SessionView]:
     """The account's live sessions, last used first."""
     values = {"account_id": account_id, "idle_since": now - IDLE, "created_after": now - LIFE}
-    return [_view(row) for row in db.session().execute(_OF_ACCOUNT, values)]
+    return [_view(row) for row in db.execute(_OF_ACCOUNT, values)]
 
 
 def touch(session_id: int, *, now: datetime) -> None:

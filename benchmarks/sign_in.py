@@ -156,9 +156,10 @@ def prepare(folder: Path, port: int, accounts_wanted: int) -> tuple[str, str, st
     """Make accounts that share one hash, a client and a token; returns client id, secret and token."""
     os.environ.update({"AUTHSVC_INSTANCE_PATH": str(folder), "AUTHSVC_HIBP_BASE_URL": "off"})
     subprocess.run([sys.executable, "-m", "authsvc.cli", "db", "upgrade"], check=True, stdout=subprocess.DEVNULL)
-    from authsvc import accounts, passwords
+    from authsvc import accounts, passwords, tokens
     from authsvc.app import create_app, utc_now
     from authsvc.core import db
+    from authsvc.core.assurance import Acr
 
     app, now = create_app(), utc_now()
     with app.app_context():
@@ -169,9 +170,30 @@ def prepare(folder: Path, port: int, accounts_wanted: int) -> tuple[str, str, st
                 email = f"person{number}@example.test"
                 accounts.add_address(account_id, email, is_primary=True, verified_at=now, now=now)
                 passwords.set_hash(account_id, hashed, now=now)
-    from tests.slices import make_token  # the token of one of them, as the token endpoint would issue it
-
-    return make_token(app, "person0", now=now)
+    scope = "packages:read"
+    command = ["clients", "create", "Registry", "--device", "--resource-server", "--scope", scope, "--json"]
+    made = subprocess.run([sys.executable, "-m", "authsvc.cli", *command], check=True, capture_output=True)
+    client = json.loads(made.stdout)
+    with app.app_context(), db.transaction():
+        account = accounts.find("person0")
+        assert account
+        grant_id = tokens.open_grant(
+            account.id,
+            client_id=client["client_id"],
+            label="Benchmark",
+            scopes=frozenset({scope}),
+            writes_from=None,
+            epoch=account.epoch,
+            acr=Acr.AAL1,
+            amr=frozenset({"pwd"}),
+            auth_time=now,
+            session_id=None,
+            now=now,
+        )
+        assert grant_id
+        issued = tokens.issue(grant_id, with_refresh=False, now=now)
+        assert isinstance(issued, tokens.Issued)
+    return client["client_id"], client["client_secret"], issued.access_token
 
 
 def main() -> None:

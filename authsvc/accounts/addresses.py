@@ -60,7 +60,7 @@ _LIVE = _OF_ACCOUNT.where(Address.removed_at.is_(None))
 
 def addresses(account_id: int, *, with_removed: bool = False) -> list[AddressView]:
     """The account's addresses, primary first; with removed ones where asked."""
-    rows = db.session().execute(_OF_ACCOUNT if with_removed else _LIVE, {"account_id": account_id})
+    rows = db.execute(_OF_ACCOUNT if with_removed else _LIVE, {"account_id": account_id})
     return [AddressView(**row._mapping) for row in rows]
 
 

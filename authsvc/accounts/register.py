@@ -24,7 +24,15 @@ class AuthenticatorView:
 
 
 _ENROLLED = (
-    select(Authenticator)
+    select(
+        Authenticator.id,
+        Authenticator.kind,
+        Authenticator.label,
+        Authenticator.created_at,
+        Authenticator.senior_at,
+        Authenticator.last_used_at,
+        Authenticator.backed_up,
+    )
     .where(Authenticator.account_id == bindparam("account_id"), Authenticator.revoked_at.is_(None))
     .order_by(Authenticator.created_at, Authenticator.id)
 )
@@ -42,7 +50,7 @@ def enrolled(account_id: int, *, now: datetime) -> list[AuthenticatorView]:
             last_used_at=row.last_used_at,
             backed_up=row.backed_up,
         )
-        for row in db.session().scalars(_ENROLLED, {"account_id": account_id})
+        for row in db.execute(_ENROLLED, {"account_id": account_id})
     ]
 
 

@@ -74,7 +74,7 @@ def create(*, username: str, now: datetime, is_staff: bool = False) -> int:
 
 def get(account_id: int) -> AccountView:
     """The account. Raises LookupError when there is none, which only a bug can cause."""
-    found = _view(db.session().execute(_BY_ID, {"id": account_id}).first())
+    found = _view(db.execute(_BY_ID, {"id": account_id}).first())
     if found is None:
         raise LookupError(f"no account {account_id}")
     return found
@@ -82,22 +82,22 @@ def get(account_id: int) -> AccountView:
 
 def by_sub(sub: str) -> AccountView | None:
     """The account of a subject name."""
-    return _view(db.session().execute(_BY_SUB, {"sub": sub}).first())
+    return _view(db.execute(_BY_SUB, {"sub": sub}).first())
 
 
 def find(name_or_address: str) -> AccountView | None:
     """The account of a user name, or of a verified address, as a person typed it."""
     try:
         if "@" in name_or_address:
-            return _view(db.session().execute(_BY_EMAIL, {"email": normalise_address(name_or_address)}).first())
-        return _view(db.session().execute(_BY_USERNAME, {"username": canonical_username(name_or_address)}).first())
+            return _view(db.execute(_BY_EMAIL, {"email": normalise_address(name_or_address)}).first())
+        return _view(db.execute(_BY_USERNAME, {"username": canonical_username(name_or_address)}).first())
     except (InvalidAddress, InvalidUsername):
         return None
 
 
 def username_taken(username: str) -> bool:
     """True when an account, present or past, has this canonical name. Names are never used again."""
-    return db.session().execute(_BY_USERNAME, {"username": username}).first() is not None
+    return db.execute(_BY_USERNAME, {"username": username}).first() is not None
 
 
 def usernames() -> list[str]:

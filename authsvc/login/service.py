@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from authsvc import (
     accounts,
@@ -93,6 +93,8 @@ _FIND = (
     )
 )
 
+_INSERT = insert(PendingLogin)
+
 
 def _factors(text: str) -> frozenset[Factor]:
     return frozenset(Factor(word) for word in text.split())
@@ -104,7 +106,7 @@ def _words(factors: frozenset[Factor]) -> str:
 
 def find(token: str, *, now: datetime) -> Pending | None:
     """The live pending login of a cookie."""
-    row = db.session().execute(_FIND, {"digest": crypto.digest(token), "now": now}).first() if token else None
+    row = db.execute(_FIND, {"digest": crypto.digest(token), "now": now}).first() if token else None
     if row is None:
         return None
     values = dict(row._mapping)
@@ -130,19 +132,17 @@ def begin_for(
 ) -> str:
     """Start a pending login and return the token for its cookie."""
     token = crypto.random_token()
-    db.session().add(
-        PendingLogin(
-            digest=crypto.digest(token),
-            account_id=account.id if account else None,
-            epoch=account.epoch if account else 0,
-            created_at=now,
-            expires_at=now + LIFE,
-            proved=_words(proved),
-            mailbox_checked=mailbox_checked,
-            next_path=local_path(next_path, ""),
-        )
-    )
-    db.session().flush()
+    values = {
+        "digest": crypto.digest(token),
+        "account_id": account.id if account else None,
+        "epoch": account.epoch if account else 0,
+        "created_at": now,
+        "expires_at": now + LIFE,
+        "proved": _words(proved),
+        "mailbox_checked": mailbox_checked,
+        "next_path": local_path(next_path, ""),
+    }
+    db.execute(_INSERT, values)
     return token
 
 

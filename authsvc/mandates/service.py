@@ -37,7 +37,7 @@ FIGURES = (
 
 def upcoming(account_id: int, *, now: datetime) -> Mandate | None:
     """The account's strictest mandate, in force or still to come; None where it has none."""
-    rows = db.session().execute(_MANDATES, {"account_id": account_id})
+    rows = db.execute(_MANDATES, {"account_id": account_id})
     return policy.strictest(_mandate(row) for row in rows)
 
 
@@ -49,7 +49,7 @@ def in_force(account_id: int, *, now: datetime) -> Mandate | None:
 
 def has_mandate(account_id: int) -> bool:
     """True when a mandate was given, in force or not."""
-    return db.session().execute(_MANDATES, {"account_id": account_id}).first() is not None
+    return db.execute(_MANDATES, {"account_id": account_id}).first() is not None
 
 
 def owns_packages(account_id: int) -> bool:

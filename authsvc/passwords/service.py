@@ -26,7 +26,7 @@ _FIND = select(Password.hash, Password.breach_checked_at).where(Password.account
 
 def exists(account_id: int) -> bool:
     """True when the account has a password."""
-    return db.session().execute(_FIND, {"account_id": account_id}).first() is not None
+    return db.execute(_FIND, {"account_id": account_id}).first() is not None
 
 
 def changed_at(account_id: int) -> datetime | None:
@@ -41,7 +41,7 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: int 
     Raises Busy when the hashing queue is full.
     """
     subject = budgets.subject_of(account_id, name)
-    row = db.session().execute(_FIND, {"account_id": account_id}).first() if account_id is not None else None
+    row = db.execute(_FIND, {"account_id": account_id}).first() if account_id is not None else None
     charge = budgets.charge("password", subject, browser_id, now=now)
     if not hashing.matches(row.hash if row and charge.allowed else None, password) or row is None or account_id is None:
         return Verified(False, charged=charge.allowed)
