@@ -11,7 +11,7 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import ScriptInfo
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from authsvc import accounts, audit, domains, holds, mandates, oidc, passwords, worker
 from authsvc.app import create_app, utc_now
@@ -42,7 +42,20 @@ class Moment(click.ParamType[datetime]):
         return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-@click.group(help=__doc__)
+class Commands(click.Group):
+    """Says in words what a database without our schema, or none at all, does to every command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; exits 1 with a message when the database cannot be used."""
+        try:
+            return super().invoke(ctx)
+        except (OperationalError, ProgrammingError) as error:
+            raise click.ClickException(
+                f"The database cannot be used; try `authsvc db upgrade`. ({error.orig})"
+            ) from error
+
+
+@click.group(cls=Commands, help=__doc__)
 @click.version_option(package_name="authsvc")
 @click.pass_context
 def main(ctx: click.Context) -> None:

@@ -1,4 +1,4 @@
-"""Mandates, forgotten passwords and command-line clients as people meet them, in a real Chromium."""
+"""Mandates and forgotten passwords as people meet them, in a real Chromium."""
 
 import os
 import re
@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pyotp
-import requests
 from playwright.sync_api import expect
 
-from authsvc import oidc, recovery
+from authsvc import recovery
 from authsvc.adapters import HttpClient
 from authsvc.adapters.dns import DnsClient
 from authsvc.adapters.rdap import RdapClient
 from authsvc.app import utc_now
-from authsvc.core import db
 from tests import servers
 from tests.journeys.conftest import Site, Visit
 from tests.people import PASSWORD, make_person
@@ -125,39 +123,3 @@ def test_a_link_is_mailed_to_a_healthy_domain_and_never_to_one_that_lapsed(
     assert "lapsed: NOT_REGISTERED" in command(site, "domains", "check", "corp.org", **outside)
     assert ask() == told
     assert len([m for m in site.outbox.to("dana@corp.org") if m["Subject"].startswith("Set a new password")]) == 1
-
-
-def test_a_command_line_client_gets_a_token_once_its_owner_approved(site: Site, visit: Visit) -> None:
-    with site.app.app_context(), db.transaction():
-        oidc.ensure_keys(now=utc_now())
-    command(site, "clients", "create", "Our client", "--public", "--device", "--client-id", "cli",
-            "--scope", "openid packages:read packages:publish")  # fmt: skip
-    address = visit.register("alice")
-    asked = requests.post(
-        f"{site.origin}/oauth2/device_authorization",
-        data={"client_id": "cli", "scope": "packages:read packages:publish"},
-        timeout=10,
-    ).json()
-    poll = {
-        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
-        "device_code": asked["device_code"],
-        "client_id": "cli",
-    }
-    visit.open("/device")
-    visit.fill(user_code=asked["user_code"].lower())
-    visit.press("Continue")
-    expect(visit.page.get_by_role("heading", name="Is this you?")).to_be_visible()
-    visit.look()
-    visit.page.get_by_role("button", name="Approve").click()
-    visit.page.wait_for_url("**/step-up/*")
-    visit.fill(password=PASSWORD)
-    visit.page.locator("input[name=code]").fill(site.outbox.code(address))
-    visit.press("Prove and do it")
-    visit.look()
-    token = requests.post(f"{site.origin}/oauth2/token", data=poll, timeout=10)
-    assert token.status_code == 200, token.text
-    assert token.json()["token_type"] == "Bearer"
-    again = requests.post(f"{site.origin}/oauth2/token", data=poll, timeout=10)
-    assert again.status_code == 400
-    visit.open("/account")
-    expect(visit.page.locator("#tokens").get_by_text("Our client").first).to_be_visible()
