@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, current_user
 from werkzeug.local import LocalProxy
 
-from authsvc import devices, holds, sessions, tokens
+from authsvc import devices, holds, mandates, sessions, tokens
 from authsvc.core import db
 from authsvc.core.assurance import Action, Principal, strength_now
 from authsvc.core.errors import Forbidden, NotSignedIn, wants_json
@@ -25,6 +25,17 @@ class InHold(Forbidden):
 
     code = "account_in_hold"
     title = "This has to wait"
+
+
+class MandateUnmet(Forbidden):
+    """The action waits until what the account's mandate asks for is enrolled (POLICY 2, 4; attack T21)."""
+
+    code = "mandate_unmet"
+    title = "A second step comes first"
+    message = (
+        "Your account needs a second step, because many people depend on packages that you maintain. Add a passkey, a "
+        "security key or an authenticator app on your account page; then come back to this."
+    )
 
 
 class InsufficientScope(Forbidden):
@@ -70,7 +81,11 @@ def _load(req: Request) -> Principal | None:
         found = _of_session(cookie(SESSION_COOKIE), now)
     if found is None:
         return None
-    return replace(found, in_hold=holds.current(found.account_id, now=now) is not None)
+    return replace(
+        found,
+        in_hold=holds.current(found.account_id, now=now) is not None,
+        mandate_unmet=mandates.unmet(found.account_id, now=now),
+    )
 
 
 def _of_session(token: str, now: datetime) -> Principal | None:
@@ -130,7 +145,7 @@ def register(app: Flask) -> None:
             case permission.Refused(reason="insufficient_scope"):
                 raise InsufficientScope(f"{asked} asked with other scopes")
             case permission.Refused():
-                raise in_hold(who.account_id if who else 0)
+                raise refusal(decision, who.account_id if who else 0)
         assert_never(decision)
 
     @app.context_processor
@@ -139,8 +154,10 @@ def register(app: Flask) -> None:
         return {"principal": None if nobody else principal()}
 
 
-def in_hold(account_id: int) -> InHold:
-    """The error that says until when a hold lasts."""
+def refusal(refused: permission.Refused, account_id: int) -> Forbidden:
+    """The error that says what has to come first: the end of a hold, or what a mandate asks for."""
+    if refused.reason == "mandate_unmet":
+        return MandateUnmet(f"account {account_id}")
     hold = holds.current(account_id, now=request_time())
     until = f" until {hold.ends_at:%d %B %Y, %H:%M} UTC" if hold else ""
     return InHold(

@@ -8,7 +8,7 @@ from flask import Response, make_response, redirect, url_for
 from sqlalchemy import select, update
 
 from authsvc import accounts, audit, budgets, email_codes, passwords, totp, webauthn
-from authsvc.access.hook import in_hold, require_principal
+from authsvc.access.hook import refusal, require_principal
 from authsvc.access.models import PendingAction
 from authsvc.accounts import AccountRow
 from authsvc.audit import EventType
@@ -168,8 +168,9 @@ def prove(
     pending: Pending, who: Principal, *, way: str, code: str, password: str, credential: str, now: datetime
 ) -> Response | None:
     """Check the proof and carry the action out; None when the proof is not good. Guesses are charged first."""
-    if isinstance(permission.decide(pending.action, who), permission.Refused):
-        raise in_hold(who.account_id)
+    decision = permission.decide(pending.action, who)
+    if isinstance(decision, permission.Refused):
+        raise refusal(decision, who.account_id)
     proofs = proofs_for(who.account_id, now=now)
     proved, mailbox_checked = _check(pending, who, way, code, password, credential, now)
     if not proofs.met_by(proved, mailbox_checked=mailbox_checked):

@@ -80,8 +80,9 @@ def decide_device() -> ResponseReturnValue:
         return _done("denied", found.client_name)
     if not tokens.writing(found.scopes):
         return _approve(found, who)
-    if isinstance(permission.decide(Action.GRANT_WRITE, who), permission.Refused):
-        raise access.in_hold(who.account_id)
+    decision = permission.decide(Action.GRANT_WRITE, who)
+    if isinstance(decision, permission.Refused):
+        raise access.refusal(decision, who.account_id)
     return access.step_up(
         Action.GRANT_WRITE,
         params={"request_id": str(found.id)},

@@ -96,6 +96,7 @@ class Principal:
     scopes: frozenset[str] = field(default_factory=frozenset)
     browser_id: int | None = None
     in_hold: bool = False
+    mandate_unmet: bool = False  # a mandate is in force, and nothing that meets it is enrolled
 
     # What Flask-Login asks of a user object.
     is_authenticated = True

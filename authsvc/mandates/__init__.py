@@ -2,9 +2,9 @@
 
 Whether a mandate follows, and what meets it, is `policy.mandate`'s affair; `login` enforces it.
 
-Verbs: in_force (what a sign-in must meet), upcoming (that, or what is still to come), has_mandate, owns_packages,
-may_keep_only (may the others go?), require (by hand), link_account (a name registered), apply (the worker's task);
-and the operators' commands `impact` and `mandates`.
+Verbs: in_force (what a sign-in must meet), unmet (is there one that nothing enrolled meets?), upcoming (in force, or
+still to come), has_mandate, owns_packages, may_keep_only (may the others go?), require (by hand), link_account (a name
+registered), apply (the worker's task); and the operators' commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.commands import GROUPS as commands
@@ -16,6 +16,7 @@ from authsvc.mandates.service import (
     may_keep_only,
     owns_packages,
     require,
+    unmet,
     upcoming,
 )
 
@@ -28,5 +29,6 @@ __all__ = [
     "may_keep_only",
     "owns_packages",
     "require",
+    "unmet",
     "upcoming",
 ]

@@ -47,6 +47,14 @@ def in_force(account_id: int, *, now: datetime) -> Mandate | None:
     return found if found is not None and found.in_force(now) else None
 
 
+def unmet(account_id: int, *, now: datetime) -> bool:
+    """True while a mandate is in force that nothing enrolled meets. Asked at every request; most accounts have none."""
+    mandate = in_force(account_id, now=now)
+    if mandate is None:
+        return False
+    return not mandate.satisfied_by(frozenset(a.kind for a in accounts.enrolled(account_id, now=now)))
+
+
 def has_mandate(account_id: int) -> bool:
     """True when a mandate was given, in force or not."""
     return db.execute(_MANDATES, {"account_id": account_id}).first() is not None

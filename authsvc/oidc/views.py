@@ -211,8 +211,9 @@ def decide_consent() -> ResponseReturnValue:
         return redirect(back, code=303)
     if not tokens.writing(asked.scopes):
         return _consent_and_grant(asked, put_down, who, now=now)
-    if isinstance(permission.decide(Action.CONSENT_TO_WRITE, who), permission.Refused):
-        raise access.in_hold(who.account_id)
+    decision = permission.decide(Action.CONSENT_TO_WRITE, who)
+    if isinstance(decision, permission.Refused):
+        raise access.refusal(decision, who.account_id)
     return access.step_up(
         Action.CONSENT_TO_WRITE,
         params={"request_id": str(put_down.id)},

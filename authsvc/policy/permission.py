@@ -14,21 +14,22 @@ class Rule:
     """What one action asks for."""
 
     in_hold: bool  # allowed while the account is in a hold (POLICY 5: sign in and out, read, revoke, add)
+    under_unmet_mandate: bool = False  # allowed before what a mandate asks for is enrolled: read, end, revoke, enrol
     step_up: bool = False  # proved again, bound to the action and its parameters (POLICY 4)
     scope: str | None = None  # a token with this scope may do it; without one only a session may
 
 
 TABLE: dict[Action, Rule] = {
-    Action.READ_ACCOUNT: Rule(in_hold=True),
-    Action.SIGN_OUT: Rule(in_hold=True),
-    Action.END_SESSIONS: Rule(in_hold=True),
-    Action.FORGET_BROWSER: Rule(in_hold=True),
-    Action.REVOKE_TOKEN: Rule(in_hold=True),
-    Action.STEP_UP: Rule(in_hold=True),
+    Action.READ_ACCOUNT: Rule(in_hold=True, under_unmet_mandate=True),
+    Action.SIGN_OUT: Rule(in_hold=True, under_unmet_mandate=True),
+    Action.END_SESSIONS: Rule(in_hold=True, under_unmet_mandate=True),
+    Action.FORGET_BROWSER: Rule(in_hold=True, under_unmet_mandate=True),
+    Action.REVOKE_TOKEN: Rule(in_hold=True, under_unmet_mandate=True),
+    Action.STEP_UP: Rule(in_hold=True, under_unmet_mandate=True),
     Action.RENAME_AUTHENTICATOR: Rule(in_hold=False),
-    Action.ADD_AUTHENTICATOR: Rule(in_hold=True, step_up=True),
+    Action.ADD_AUTHENTICATOR: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
     Action.REMOVE_AUTHENTICATOR: Rule(in_hold=False, step_up=True),
-    Action.RENEW_RECOVERY_CODES: Rule(in_hold=False, step_up=True),
+    Action.RENEW_RECOVERY_CODES: Rule(in_hold=False, under_unmet_mandate=True, step_up=True),
     Action.CHANGE_PASSWORD: Rule(in_hold=False, step_up=True),
     Action.ADD_ADDRESS: Rule(in_hold=True, step_up=True),
     Action.VERIFY_ADDRESS: Rule(in_hold=True),
@@ -38,7 +39,7 @@ TABLE: dict[Action, Rule] = {
     Action.GRANT_READ: Rule(in_hold=True),
     Action.GRANT_WRITE: Rule(in_hold=False, step_up=True),
     Action.CONSENT_TO_WRITE: Rule(in_hold=False, step_up=True),
-    Action.READ_USERINFO: Rule(in_hold=True, scope="openid"),
+    Action.READ_USERINFO: Rule(in_hold=True, under_unmet_mandate=True, scope="openid"),
 }
 
 
@@ -56,7 +57,7 @@ class SignInNeeded:
 
 @dataclass(frozen=True)
 class Refused:
-    """Not in this state; `reason` is `in_hold` or `insufficient_scope`."""
+    """Not in this state; `reason` is `in_hold`, `mandate_unmet` or `insufficient_scope`."""
 
     reason: str
 
@@ -70,6 +71,8 @@ def decide(action: Action, principal: Principal | None) -> Allowed | SignInNeede
         return Refused("insufficient_scope")
     if principal.in_hold and not rule.in_hold:
         return Refused("in_hold")
+    if principal.mandate_unmet and not rule.under_unmet_mandate:
+        return Refused("mandate_unmet")
     return Allowed(step_up=rule.step_up)
 
 

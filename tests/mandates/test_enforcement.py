@@ -89,3 +89,33 @@ def test_the_last_factor_cannot_be_removed_while_another_can(
     refused = client.post(f"/account/authenticators/{second}/remove")
     assert refused.status_code == 403
     assert "This one has to stay" in refused.text
+
+
+@pytest.mark.attack("T21")
+def test_a_session_from_before_the_day_does_nothing_but_enrol(
+    client: Visitor, make_account: MakeAccount, clock: Clock, require: Callable[..., None]
+) -> None:
+    alice = make_account()
+    client.sign_in(alice)
+    require(alice, after=timedelta(seconds=1))
+    assert client.get("/account/password").status_code == 200
+    clock.advance(seconds=1)
+    refused = client.get("/account/password")
+    assert refused.status_code == 403
+    assert "A second step comes first" in refused.text
+    assert client.get("/device").status_code == 403
+    assert client.get("/account").status_code == 200
+    assert client.get("/account/enrol").status_code == 200
+
+
+@pytest.mark.attack("T21")
+def test_a_mandate_is_unmet_from_its_day_until_something_that_meets_it_is_enrolled(
+    app: Flask, make_account: MakeAccount, clock: Clock, require: Callable[..., None]
+) -> None:
+    alice, bob = make_account(), make_account("bob", totp_app=True, junior=True)
+    for person in (alice, bob):
+        require(person, after=timedelta(seconds=1))
+    with request_to(app):
+        assert not mandates.unmet(alice.id, now=clock.now)
+        assert mandates.unmet(alice.id, now=clock.now + timedelta(seconds=1))
+        assert not mandates.unmet(bob.id, now=clock.now + timedelta(seconds=1))

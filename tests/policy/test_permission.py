@@ -57,6 +57,28 @@ def test_in_a_hold_nothing_is_taken_away_or_given() -> None:
     assert not {Action.END_SESSIONS, Action.REVOKE_TOKEN, Action.ADD_AUTHENTICATOR} & waiting
 
 
+@pytest.mark.attack("T21")
+@pytest.mark.parametrize("caller", [SESSION, TOKEN])
+@pytest.mark.parametrize("action", Action)
+def test_under_an_unmet_mandate_one_reads_ends_revokes_and_enrols_and_nothing_else(
+    action: Action, caller: Principal
+) -> None:
+    free = decide(action, caller)
+    allowed = {
+        Action.READ_ACCOUNT,
+        Action.SIGN_OUT,
+        Action.END_SESSIONS,
+        Action.FORGET_BROWSER,
+        Action.REVOKE_TOKEN,
+        Action.STEP_UP,
+        Action.ADD_AUTHENTICATOR,
+        Action.RENEW_RECOVERY_CODES,
+        Action.READ_USERINFO,
+    }
+    waits = isinstance(free, Allowed) and action not in allowed
+    assert decide(action, replace(caller, mandate_unmet=True)) == (Refused("mandate_unmet") if waits else free)
+
+
 def test_every_change_of_security_takes_a_step_up() -> None:
     named = {Action.ADD_AUTHENTICATOR, Action.REMOVE_AUTHENTICATOR, Action.RENEW_RECOVERY_CODES, Action.CHANGE_PASSWORD}
     assert named <= {a for a in Action if TABLE[a].step_up}
