@@ -157,6 +157,12 @@ def rotate(session_id: int, *, epoch: int | None = None) -> str:
     return token
 
 
+def is_live(session_id: int | None, *, epoch: int) -> bool:
+    """True while the session was not ended and belongs to this epoch."""
+    query = select(Session.id).where(Session.id == session_id, Session.epoch == epoch, Session.ended_at.is_(None))
+    return db.session().scalar(query) is not None
+
+
 def end(account_id: int, session_id: int, *, now: datetime) -> bool:
     """End one session of the account. False when it has no such live session."""
     change = update(Session).where(

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from flask import Flask
 
 from authsvc import (
+    access,
     account_pages,
     audit,
     browser_actions,
@@ -48,6 +49,7 @@ def _purge(now: datetime) -> None:
     with db.transaction():
         budgets.purge(before=now - KEPT_FOR)
         email_codes.purge(before=now - KEPT_FOR)
+        access.purge(before=now - KEPT_FOR)
         login.purge(before=now - KEPT_FOR)
         recovery.purge(before=now - KEPT_FOR)
         account_pages.purge(before=now - KEPT_FOR)

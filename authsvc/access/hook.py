@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from flask import Flask, Request, Response, has_request_context, redirect, request, url_for
+from flask import Flask, Request, Response, g, has_request_context, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import LoginManager, current_user
+from flask_login import AnonymousUserMixin, LoginManager, current_user
 from werkzeug.local import LocalProxy
 
 from authsvc import devices, holds, mandates, sessions, tokens
@@ -47,6 +47,8 @@ class InsufficientScope(Forbidden):
 
 def principal() -> Principal | None:
     """Who makes this request, or None."""
+    if "_login_user" not in g:  # set here, so that Flask-Login never looks at its own remember cookie
+        g._login_user = _load(request) or AnonymousUserMixin()
     user = current_user._get_current_object() if isinstance(current_user, LocalProxy) else current_user
     return user if isinstance(user, Principal) else None
 
@@ -121,7 +123,7 @@ def register(app: Flask) -> None:
     manager = LoginManager()
     manager.session_protection = None
     manager.request_loader(_load)
-    manager.init_app(app)
+    manager.init_app(app, add_context_processor=False)  # ours, below, never decodes its remember cookie
 
     @app.before_request
     def enforce() -> ResponseReturnValue | None:
@@ -133,9 +135,10 @@ def register(app: Flask) -> None:
             raise RuntimeError(f"{request.endpoint} is neither @public nor @requires(…)")
         if request.method not in {"GET", "HEAD", "OPTIONS"} and not getattr(view, "machine", False):
             check_csrf()
+        # Now, before anything is written: reading it notes that the session is in use, in a transaction of its own.
+        who = None if getattr(view, "machine", False) and not isinstance(asked, Action) else principal()
         if not isinstance(asked, Action):
             return None
-        who = principal()
         decision = permission.decide(asked, who)
         match decision:
             case permission.Allowed():

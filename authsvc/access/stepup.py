@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask import Response, make_response, redirect, url_for
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
-from authsvc import accounts, audit, budgets, email_codes, passwords, totp, webauthn
+from authsvc import accounts, audit, budgets, email_codes, passwords, sessions, totp, webauthn
 from authsvc.access.hook import refusal, require_principal
 from authsvc.access.models import PendingAction
 from authsvc.accounts import AccountRow
@@ -90,6 +90,7 @@ class Pending:
     """A live pending action of this session."""
 
     id: int
+    epoch: int
     action: Action
     params: dict[str, str]
     words: str
@@ -121,6 +122,7 @@ def find(handle: str, who: Principal, *, now: datetime) -> Pending:
         raise StepUpGone("no live pending action")
     return Pending(
         id=row.id,
+        epoch=row.epoch,
         action=Action(row.action),
         params=row.params,
         words=row.words,
@@ -182,6 +184,9 @@ def prove(
             action=pending.action.value,
         )
         return None
+    account = accounts.lock(who.account_id)  # hashing left time for a reset, which must win
+    if account.epoch != pending.epoch or not sessions.is_live(who.session_id, epoch=account.epoch):
+        raise StepUpGone("the account changed while the proof was checked")
     spent = update(PendingAction).where(PendingAction.id == pending.id, PendingAction.spent_at.is_(None))
     if db.session().scalar(spent.values(spent_at=now).returning(PendingAction.id)) is None:
         raise StepUpGone("a rival request was first")
@@ -237,3 +242,8 @@ def charge_code(who: Principal, *, now: datetime) -> None:
     charge = budgets.charge("second_factor", budgets.subject_of(who.account_id, ""), who.browser_id, now=now)
     if not charge.allowed:
         raise TooMany("second factor budget empty", retry_after=int(charge.retry_after.total_seconds()) + 1)
+
+
+def purge(*, before: datetime) -> None:
+    """Delete actions that ended before the time; their parameters may hold the hash of a password never set."""
+    db.session().execute(delete(PendingAction).where(PendingAction.expires_at < before))

@@ -198,7 +198,7 @@ def _own(authenticator_id: int) -> accounts.AuthenticatorView:
     return found
 
 
-@bp.route("/account/authenticators/<int:authenticator_id>/name", methods=["GET", "POST"])
+@bp.route("/account/authenticators/<int(max=9223372036854775807):authenticator_id>/name", methods=["GET", "POST"])
 @requires(Action.RENAME_AUTHENTICATOR)
 def rename_authenticator(authenticator_id: int) -> ResponseReturnValue:
     """Give a key another name."""
@@ -220,7 +220,7 @@ def rename_authenticator(authenticator_id: int) -> ResponseReturnValue:
     return redirect(url_for("account_pages.security"), code=303)
 
 
-@bp.post("/account/authenticators/<int:authenticator_id>/remove")
+@bp.post("/account/authenticators/<int(max=9223372036854775807):authenticator_id>/remove")
 @requires(Action.REMOVE_AUTHENTICATOR)
 @limited("account")
 def remove_authenticator(authenticator_id: int) -> ResponseReturnValue:

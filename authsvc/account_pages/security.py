@@ -158,7 +158,7 @@ def way_words(amr: frozenset[str]) -> str:
     return "password and code" if "otp" in amr else "password"
 
 
-@bp.post("/account/sessions/<int:session_id>/end")
+@bp.post("/account/sessions/<int(max=9223372036854775807):session_id>/end")
 @requires(Action.END_SESSIONS)
 @limited("account")
 def end_session(session_id: int) -> ResponseReturnValue:
@@ -181,7 +181,7 @@ def end_other_sessions() -> ResponseReturnValue:
     return _back("sessions")
 
 
-@bp.post("/account/browsers/<int:browser_id>/forget")
+@bp.post("/account/browsers/<int(max=9223372036854775807):browser_id>/forget")
 @requires(Action.FORGET_BROWSER)
 @limited("account")
 def forget_browser(browser_id: int) -> ResponseReturnValue:
@@ -193,7 +193,7 @@ def forget_browser(browser_id: int) -> ResponseReturnValue:
     return _back("browsers")
 
 
-@bp.post("/account/tokens/<int:token_id>/revoke")
+@bp.post("/account/tokens/<int(max=9223372036854775807):token_id>/revoke")
 @requires(Action.REVOKE_TOKEN)
 @limited("account")
 def revoke_token(token_id: int) -> ResponseReturnValue:

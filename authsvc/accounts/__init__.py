@@ -4,14 +4,15 @@ What an account has enrolled is one table here, whatever kind it is; the secret 
 
 `AccountRow` is exported for joins in other slices' read queries alone; only this slice writes it.
 
-Verbs, of accounts: create, find, get, by_sub, set_disabled, set_frozen, set_staff, require_new_password, raise_epoch,
-note_sign_in, username_taken, usernames; of authenticators: enrolled, add_authenticator, rename_authenticator,
-revoke_authenticator, note_use; of addresses: addresses, mail_address, add_address, verify_address, remove_address,
-make_primary, owner_of_address, proved_since, set_trust, set_reregistered, block_address, lift_block,
-trusted_recipients.
+Verbs, of accounts: create, find, get, lock, by_sub, set_disabled, set_frozen, set_staff, require_new_password,
+raise_epoch, note_sign_in, username_taken, usernames; of authenticators: enrolled, add_authenticator,
+rename_authenticator, revoke_authenticator, note_use; of addresses: addresses, mail_address, add_address,
+verify_address, remove_address, make_primary, owner_of_address, proved_since, set_trust, set_reregistered,
+block_address, lift_block, trusted_recipients.
 """
 
 from authsvc.accounts.addresses import (
+    LOST_VERDICTS,
     AddressView,
     add_address,
     addresses,
@@ -49,6 +50,7 @@ from authsvc.accounts.service import (
     create,
     find,
     get,
+    lock,
     note_sign_in,
     raise_epoch,
     require_new_password,
@@ -61,6 +63,7 @@ from authsvc.accounts.service import (
 from authsvc.core.assurance import SENIOR_AFTER
 
 __all__ = [
+    "LOST_VERDICTS",
     "RESERVED_USERNAMES",
     "SENIOR_AFTER",
     "AccountRow",
@@ -80,6 +83,7 @@ __all__ = [
     "find",
     "get",
     "lift_block",
+    "lock",
     "mail_address",
     "make_primary",
     "normalise_address",

@@ -44,6 +44,7 @@ _COLUMNS = (
     Account.last_strong_sign_in_at,
 )
 _BY_ID = select(*_COLUMNS).where(Account.id == bindparam("id"))
+_BY_ID_LOCKED = _BY_ID.with_for_update()
 _BY_SUB = select(*_COLUMNS).where(Account.sub == bindparam("sub"))
 _BY_USERNAME = select(*_COLUMNS).where(Account.username == bindparam("username"))
 _BY_EMAIL = (
@@ -75,6 +76,14 @@ def create(*, username: str, now: datetime, is_staff: bool = False) -> int:
 def get(account_id: int) -> AccountView:
     """The account. Raises LookupError when there is none, which only a bug can cause."""
     found = _view(db.execute(_BY_ID, {"id": account_id}).first())
+    if found is None:
+        raise LookupError(f"no account {account_id}")
+    return found
+
+
+def lock(account_id: int) -> AccountView:
+    """The account as it stands, locked until this transaction ends, so that its epoch cannot rise meanwhile."""
+    found = _view(db.execute(_BY_ID_LOCKED, {"id": account_id}).first())
     if found is None:
         raise LookupError(f"no account {account_id}")
     return found

@@ -123,7 +123,7 @@ def register(app: Flask) -> None:
     @app.errorhandler(AuthError)
     def auth_error(error: AuthError) -> Response:
         db.rollback()
-        log.info("%s %s: %s", request.method, request.path, error.detail or error.code)
+        log.info("%s %s: %s", request.method, request.endpoint, error.detail or error.code)  # a path may hold a token
         response = render(error.status, error.code, error.title, error.message)
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(max(1, error.retry_after))
@@ -155,6 +155,6 @@ def register(app: Flask) -> None:
     def surprise(error: Exception) -> Response:
         db.rollback()
         incident = secrets.token_hex(4)
-        log.error("incident %s on %s %s", incident, request.method, request.path, exc_info=error)
+        log.error("incident %s on %s %s", incident, request.method, request.endpoint, exc_info=error)
         message = f"Something failed on our side and nothing was changed. If it happens again, quote {incident}."
         return render(500, "server_error", "Something went wrong", message)

@@ -6,7 +6,7 @@ from typing import assert_never
 from flask import Response, make_response, redirect, url_for
 from sqlalchemy import update
 
-from authsvc import accounts, audit, devices, domains, email_codes, holds, mail, recovery_codes, sessions
+from authsvc import accounts, audit, budgets, devices, domains, email_codes, holds, mail, recovery_codes, sessions
 from authsvc.audit import EventType
 from authsvc.core import crypto, db
 from authsvc.core.assurance import AUTHENTICATORS, Factor, amr_values
@@ -94,7 +94,9 @@ def send_code(pending: Pending, situation: Situation, *, now: datetime) -> bool:
 
 def _complete(pending: Pending, situation: Situation, step: Complete, now: datetime) -> Response:
     """Consume the pending login and issue the session. Of two at once one wins (attack T06)."""
-    account, caller = situation.account, client()
+    account, caller = accounts.lock(situation.account.id), client()
+    if account.epoch != pending.epoch or account.disabled or account.frozen:
+        raise LoginExpired("the account changed while this sign-in completed")
     consumed = update(PendingLogin).where(PendingLogin.id == pending.id, PendingLogin.consumed_at.is_(None))
     if db.session().scalar(consumed.values(consumed_at=now).returning(PendingLogin.id)) is None:
         raise LoginExpired("a rival request was first")
@@ -129,6 +131,8 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
             )
     if step.hold is not None:
         holds.begin(account.id, step.hold, client=caller, now=now)
+    known = situation.browser.id if situation.browser else None
+    budgets.clear("second_factor", budgets.subject_of(account.id, ""), known)
     strong = bool(pending.senior & AUTHENTICATORS)
     accounts.note_sign_in(account.id, strong=strong, now=now)
     replaced = sessions.find(cookie(SESSION_COOKIE), now=now) if cookie(SESSION_COOKIE) else None

@@ -158,14 +158,9 @@ def try_password(name: str, password: str, *, next_path: str, now: datetime) -> 
         now=now,
     )
     if account is None or not verified.ok or account.disabled:
-        reason = "password" if verified.charged else "budget"
-        audit.record(
-            EventType.LOGIN_FAILED,
-            account_id=account.id if account else None,
-            at=now,
-            client=client(),
-            reason=reason,
-        )
+        if verified.charged:  # tries that were not even compared must not push everything else out of the log
+            account_id = account.id if account else None
+            audit.record(EventType.LOGIN_FAILED, account_id=account_id, at=now, client=client())
         return None
     return begin_for(account, proved=frozenset({Factor.PASSWORD}), next_path=next_path, now=now)
 
@@ -244,14 +239,11 @@ def check_code(pending: Pending, factor: Factor, code: str, *, now: datetime) ->
         code_id = recovery_codes.check(pending.account_id, code)
         if code_id is not None:
             _prove(pending, factor, senior=False, recovery_code_id=code_id)
-            budgets.clear("second_factor", subject, browser_id)
             return CodeChecked(True)
     else:
         authenticator_id = totp.verify(pending.account_id, code, now=now)
         if authenticator_id is not None:
             _prove(pending, factor, senior=_is_senior(pending.account_id, authenticator_id, now))
-            if charge.streak <= STREAK_NEEDS_CODE:  # beyond, the mailed code must come first
-                budgets.clear("second_factor", subject, browser_id)
             return CodeChecked(True)
     audit.record(
         EventType.SECOND_FACTOR_FAILED,
@@ -306,7 +298,8 @@ def check_key(pending: Pending, credential: str, purpose: str, *, now: datetime)
         return False
     factor = Factor.PASSKEY if found.user_verified else Factor.SECURITY_KEY
     senior = _is_senior(account.id, found.authenticator_id, now)
-    _prove(pending, factor, senior=senior, hardware=found.hardware, account_id=account.id, epoch=account.epoch)
+    named = {"account_id": account.id, "epoch": account.epoch} if purpose == "passkey" else {}
+    _prove(pending, factor, senior=senior, hardware=found.hardware, **named)
     return True
 
 
@@ -361,13 +354,25 @@ def replace_password(pending: Pending, account: AccountView, password: str, *, n
     problem = passwords.problem_with(password, username=account.username)
     if problem is not None:
         return problem
-    if passwords.verify(account.id, password, name=account.username, browser_id=None, now=now).ok:
+    if passwords.is_present(account.id, password):
         return "Choose a password that is not the present one."
-    passwords.set_hash(account.id, passwords.hash_new(password), now=now)
+    hashed = passwords.hash_new(password)
+    if accounts.lock(account.id).epoch != pending.epoch:
+        raise LoginExpired("the account changed while the password was hashed")
+    passwords.set_hash(account.id, hashed, now=now)
     browser = devices.find(cookie(BROWSER_COOKIE), account.id)
     epoch = accounts.raise_epoch(account.id)
     if browser is not None:
         devices.carry_over(browser.id, epoch=epoch)
+    audit.record(EventType.PASSWORD_CHANGED, account_id=account.id, at=now, client=client())
+    mail.notify(
+        account.id,
+        "password_changed",
+        subject=f"Password changed for {account.username}",
+        now=now,
+        username=account.username,
+        client=client(),
+    )
     _note(pending, epoch=epoch, password_replaced=True)
     return None
 

@@ -48,6 +48,7 @@ WRONG_CODE = "That code is not right, or not valid any more."
 NO_MORE_CODES = "A code was sent often enough for now. Please wait a while before asking for another."
 RESEND_AFTER_SECONDS = 30
 PASSWORD_REASONS = {
+    "frozen": "Your account was frozen. It opens again with a new password.",
     "breached": "Your present password is in lists of leaked passwords that attackers use.",
 }
 

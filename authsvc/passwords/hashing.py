@@ -22,20 +22,26 @@ _places = threading.BoundedSemaphore(SLOTS + QUEUE)
 
 
 @contextmanager
-def _slot() -> Iterator[None]:
-    """A place to hash, with no transaction open meanwhile. Raises Busy when the queue is full or does not move."""
-    db.commit()
+def place() -> Iterator[None]:
+    """A place in the queue, to be taken before a guess is charged. Raises Busy when the queue is full."""
     if not _places.acquire(blocking=False):
         raise Busy("hashing queue is full", retry_after=2)
     try:
-        if not _slots.acquire(timeout=WAIT_SECONDS):
-            raise Busy("hashing queue does not move", retry_after=5)
-        try:
-            yield
-        finally:
-            _slots.release()
+        yield
     finally:
         _places.release()
+
+
+@contextmanager
+def _slot() -> Iterator[None]:
+    """The turn to hash, with no transaction open meanwhile. Raises Busy when the queue does not move."""
+    db.commit()
+    if not _slots.acquire(timeout=WAIT_SECONDS):
+        raise Busy("hashing queue does not move", retry_after=5)
+    try:
+        yield
+    finally:
+        _slots.release()
 
 
 @lru_cache(maxsize=4)
@@ -55,12 +61,12 @@ def _decoy(settings: Settings) -> str:
 
 def hash_new(password: str) -> str:
     """Hash a password as typed: no trimming, no normalising (decision 0006). Raises Busy."""
-    with _slot():
+    with place(), _slot():
         return _hasher(settings()).hash(password)
 
 
 def matches(hashed: str | None, password: str) -> bool:
-    """Compare; a missing hash costs the same and never matches. Raises Busy."""
+    """Compare, from a place in the queue; a missing hash costs the same and never matches. Raises Busy."""
     with _slot():
         try:
             return _hasher(settings()).verify(hashed or _decoy(settings()), password) and hashed is not None

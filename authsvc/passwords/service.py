@@ -41,9 +41,11 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: int 
     Raises Busy when the hashing queue is full.
     """
     subject = budgets.subject_of(account_id, name)
-    row = db.execute(_FIND, {"account_id": account_id}).first() if account_id is not None else None
-    charge = budgets.charge("password", subject, browser_id, now=now)
-    if not hashing.matches(row.hash if row and charge.allowed else None, password) or row is None or account_id is None:
+    with hashing.place():  # before the charge: a full queue must cost the owner nothing
+        row = db.execute(_FIND, {"account_id": account_id}).first() if account_id is not None else None
+        charge = budgets.charge("password", subject, browser_id, now=now)
+        right = hashing.matches(row.hash if row and charge.allowed else None, password)
+    if not right or row is None or account_id is None:
         return Verified(False, charged=charge.allowed)
     changes: dict[str, object] = {}
     if hashing.outdated(row.hash):
@@ -60,6 +62,13 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: int 
         db.session().execute(unchanged.values(changes))
     budgets.clear("password", subject, browser_id)
     return Verified(True)
+
+
+def is_present(account_id: int, password: str) -> bool:
+    """True when this is the account's password now. Not a guess: whoever asks has just proved it. Raises Busy."""
+    row = db.execute(_FIND, {"account_id": account_id}).first()
+    with hashing.place():
+        return hashing.matches(row.hash if row else None, password)
 
 
 def set_hash(account_id: int, hashed: str, *, now: datetime) -> None:

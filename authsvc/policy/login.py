@@ -135,7 +135,8 @@ def next_step(facts: LoginFacts) -> Step:
     if facts.enrolled:
         if not facts.proved & (facts.sufficient() | {Factor.RECOVERY_CODE}):
             return AskSecondFactor(facts.sufficient())
-        if facts.code_also_needed and facts.mailbox is not Mailbox.LOST and not facts.mailbox_checked:
+        guessable = not facts.proved & PHISHING_RESISTANT  # a key was not found by trying
+        if facts.code_also_needed and guessable and facts.mailbox is not Mailbox.LOST and not facts.mailbox_checked:
             return AskEmailCode()
     elif facts.mailbox is Mailbox.LOST:
         if facts.mandate is not None or not facts.senior_browser:

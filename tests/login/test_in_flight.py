@@ -1,0 +1,148 @@
+"""What happens between: a reset, a full queue or a failure while a sign-in or a step-up is under way."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from authsvc import accounts, audit, passwords, sessions
+from authsvc.audit import EventType
+from authsvc.core import db
+from authsvc.passwords import hashing
+from tests.conftest import Clock
+from tests.people import PASSWORD, Outbox, Person, Visitor
+
+NEW = "something wholly different now"
+OWNERS = "seven quiet otters paint the harbour"
+MakeAccount = Callable[..., Person]
+
+
+@pytest.fixture
+def while_hashing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Let something happen once while the next password is hashed, when no transaction is open."""
+
+    def arrange(happens: Callable[[], object]) -> None:
+        real, todo = hashing.matches, [happens]
+
+        def matches(*given: Any) -> bool:
+            if todo:
+                todo.pop()()
+            return real(*given)
+
+        monkeypatch.setattr(hashing, "matches", matches)
+
+    return arrange
+
+
+def reset_by_owner(app: Flask, person: Person, clock: Clock) -> Callable[[], None]:
+    """What a completed reset does, in a transaction of its own."""
+
+    def act() -> None:
+        with app.app_context():
+            hashed = passwords.hash_new(OWNERS)
+            with db.transaction():
+                passwords.set_hash(person.id, hashed, now=clock.now)
+                accounts.raise_epoch(person.id, confirm_after=clock.now)
+
+    return act
+
+
+def test_a_step_up_in_flight_dies_with_a_reset(
+    app: Flask,
+    client: Visitor,
+    new_client: Callable[[], Visitor],
+    make_account: MakeAccount,
+    clock: Clock,
+    outbox: Outbox,
+    while_hashing: Callable[..., None],
+) -> None:
+    alice = make_account()
+    client.sign_in(alice)
+    page = client.post("/account/password", password=PASSWORD, new_password=NEW).location
+    code = outbox.code(alice.email)
+    while_hashing(reset_by_owner(app, alice, clock))
+    assert client.post(page, way="password", password=PASSWORD, code=code).status_code in {303, 410}
+    assert not client.signed_in()
+    assert new_client().post("/login", username="alice", password=NEW).status_code == 401
+    assert new_client().post("/login", username="alice", password=OWNERS).status_code == 303
+
+
+def test_a_sign_in_in_flight_dies_with_a_reset(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock, while_hashing: Callable[..., None]
+) -> None:
+    alice = make_account()
+    while_hashing(reset_by_owner(app, alice, clock))
+    client.post("/login", username="alice", password=PASSWORD)
+    assert not client.signed_in()
+    with app.app_context(), db.transaction():
+        assert sessions.of_account(alice.id, now=clock.now) == []
+
+
+def test_a_full_hashing_queue_answers_503_and_charges_nothing(client: Visitor, make_account: MakeAccount) -> None:
+    make_account()
+    taken = 0
+    while hashing._places.acquire(blocking=False):
+        taken += 1
+    try:
+        for _ in range(11):
+            answer = client.post("/login", username="alice", password=PASSWORD)
+            assert answer.status_code == 503
+            assert int(answer.headers["Retry-After"]) >= 1
+    finally:
+        for _ in range(taken):
+            hashing._places.release()
+    assert client.post("/login", username="alice", password=PASSWORD).status_code == 303
+
+
+@pytest.mark.parametrize("value", ["a|b", "1|0000", "x", ""])
+def test_a_planted_remember_cookie_changes_nothing(client: Visitor, make_account: MakeAccount, value: str) -> None:
+    client.sign_in(make_account())
+    client.http.set_cookie("remember_token", value, domain="localhost")
+    assert client.signed_in()
+    assert client.get("/nowhere").status_code == 404
+
+
+def test_whoever_burned_a_passkey_owners_guesses_does_not_stop_the_passkey(
+    client: Visitor, new_client: Callable[[], Visitor], make_account: MakeAccount, clock: Clock
+) -> None:
+    carol = make_account("carol", key=True, totp_app=True)
+    assert carol.key
+    stranger = new_client()
+    for _ in range(25):
+        stranger.post("/login", username="carol", password=PASSWORD)
+        stranger.post("/login/totp", code="000000")
+        clock.advance(minutes=16)
+    answer = client.use_key(carol.key, "/login/passkey/options", "/login/passkey", user_verified=True)
+    assert answer.location == "/account"
+
+
+def test_after_the_mailed_code_the_streak_of_wrong_codes_is_over(
+    client: Visitor, make_account: MakeAccount, clock: Clock, outbox: Outbox, new_client: Callable[[], Visitor]
+) -> None:
+    bob = make_account("bob", totp_app=True)
+    for _ in range(20):
+        client.post("/login", username="bob", password=PASSWORD)
+        client.post("/login/totp", code="000000")
+        clock.advance(minutes=16)
+    client.post("/login", username="bob", password=PASSWORD)
+    assert client.post("/login/totp", code=bob.totp(clock.now)).location == "/login/next"
+    assert client.post("/login/code", code=outbox.code(bob.email)).location == "/account"
+    clock.advance(seconds=60)
+    assert new_client().sign_in(bob, now=clock.now).location == "/account"
+
+
+def test_tries_beyond_the_budget_leave_no_line_in_the_log(
+    app: Flask, client: Visitor, make_account: MakeAccount
+) -> None:
+    alice = make_account()
+    for _ in range(30):
+        client.post("/login", username="alice", password="wrong wrong wrong")
+    with app.app_context(), db.transaction():
+        assert [e.type for e in audit.events(alice.id)].count(EventType.LOGIN_FAILED) == 10
+
+
+@pytest.mark.parametrize("path", ["sessions/{}/end", "browsers/{}/forget", "tokens/{}/revoke"])
+def test_a_number_no_row_could_have_is_not_found(client: Visitor, make_account: MakeAccount, path: str) -> None:
+    client.sign_in(make_account())
+    assert client.post("/account/" + path.format(2**64)).status_code == 404
