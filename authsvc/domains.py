@@ -14,14 +14,14 @@ from sqlalchemy import ForeignKey, String, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authsvc import accounts, adapters, audit
+from authsvc import accounts, adapters, audit, mail
 from authsvc.accounts import AddressView
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.db import BigId, Row
 from authsvc.core.domain_names import is_reserved, mail_domain
 from authsvc.core.evidence import DnsEvidence, Evidence, RdapEvidence, RdapOutcome
-from authsvc.core.web import settings
+from authsvc.core.web import Client, settings
 from authsvc.policy.domain_verdict import (
     REGISTRATION_SLACK,
     Baseline,
@@ -41,7 +41,6 @@ RDAP_MAX_AGE = timedelta(days=1)  # POLICY 8: asked again at a reset when older
 RDAP_MAX_AGE_IN_SWEEP = timedelta(days=30)  # registries are slow and count questions; any change asks at once
 WORKER_SHARE = timedelta(seconds=5)  # of one round of the worker, whose next task may be a mail
 NEW_BASELINE_WITHIN = timedelta(days=1)  # later looks say nothing of how it was when the address was proved
-BLOCKING = frozenset({Verdict.LAPSED, Verdict.REREGISTERED})
 
 
 class Domain(Row):
@@ -215,9 +214,9 @@ def _store(
     row.last_healthy_at, row.last_rdap_ok_at = before.last_healthy_at, before.last_rdap_ok_at
     generation = row.generation
     if was != (row.verdict, generation):
-        accounts.set_trust(name, verdict=row.verdict, generation=generation)
+        accounts.set_trust(name, verdict=row.verdict, generation=generation, now=now)
     if row.registered_at is not None:
-        accounts.set_reregistered(name, proved_before=row.registered_at - REGISTRATION_SLACK)
+        accounts.set_reregistered(name, proved_before=row.registered_at - REGISTRATION_SLACK, now=now)
     if evidence is not None and judgement.verdict is Verdict.HEALTHY:
         _record_baselines(name, Baseline.of(evidence), now=now)
     db.commit()
@@ -306,7 +305,7 @@ def mailbox_worth(address: AddressView | None) -> Mailbox:
         return Mailbox.LOST
     if address.verified_at is not None and address.generation != address.domain_generation:
         return Mailbox.LOST
-    if address.verdict in {v.value for v in BLOCKING}:
+    if address.verdict in accounts.LOST_VERDICTS:
         return Mailbox.LOST
     return Mailbox.DOUBTFUL if address.verdict == Verdict.SUSPECT.value else Mailbox.GOOD
 
@@ -330,28 +329,51 @@ def first_proof(account_id: int, email: str, *, now: datetime) -> None:
             audit.record(EventType.ADDRESS_VERIFIED, account_id=account_id, at=now, email=email)
 
 
-def prove(address: AddressView, *, now: datetime) -> bool:
-    """The owner proved an address by a mailed code; False where that must not count (POLICY 8).
+def proof_would_count(address: AddressView, *, now: datetime) -> bool:
+    """Whether a mailed code may prove the address now; looks at the domain first (POLICY 8).
 
-    Looks at the domain first. A first proof counts unless the domain is known to be bad. A later one counts at a
-    healthy domain, and where the address was in doubt only after a strong sign-in since the doubt began.
+    A first proof counts unless the domain is known to be bad. A later one counts at a healthy domain, and where the
+    address is in doubt only after a strong sign-in since the doubt began. Ends the present transaction when it looks.
     """
-    look = check_fresh(address.domain, max_age=PROOF_EVIDENCE_MAX_AGE, now=now)
-    account = accounts.get(address.account_id)
+    verdict = check_fresh(address.domain, max_age=PROOF_EVIDENCE_MAX_AGE, now=now).judgement.verdict
+    address = _as_it_stands(address)
     if address.verified_at is None:
-        counts = look.judgement.verdict in {Verdict.HEALTHY, Verdict.UNKNOWN}
-    else:
-        in_doubt = mailbox_worth(address) is Mailbox.LOST
-        since = address.blocked_at or address.verified_at
-        strong = account.last_strong_sign_in_at
-        counts = look.judgement.verdict is Verdict.HEALTHY and (not in_doubt or (strong is not None and strong > since))
-    if not counts:
+        return verdict in {Verdict.HEALTHY, Verdict.UNKNOWN}
+    if verdict is not Verdict.HEALTHY:
         return False
-    if accounts.lift_block(address.id):
-        audit.record(EventType.ADDRESS_UNBLOCKED, account_id=account.id, at=now, email=address.email)
+    strong = accounts.get(address.account_id).last_strong_sign_in_at
+    since = max(t for t in (address.verified_at, address.blocked_at, address.doubted_at) if t is not None)
+    return mailbox_worth(address) is not Mailbox.LOST or (strong is not None and strong > since)
+
+
+def prove(address: AddressView, *, client: Client | None, now: datetime) -> bool:
+    """The owner proved an address by a mailed code; False where that must not count (see `proof_would_count`).
+
+    An address that was in doubt is healed by it, which the account's other trusted addresses hear of.
+    """
+    if not proof_would_count(address, now=now):
+        return False
+    address, account = _as_it_stands(address), accounts.get(address.account_id)
+    if address.verified_at is not None and mailbox_worth(address) is Mailbox.LOST:
+        accounts.lift_block(address.id)
+        audit.record(EventType.ADDRESS_UNBLOCKED, account_id=account.id, at=now, client=client, email=address.email)
+        mail.notify(  # this address is none of the trusted ones yet
+            account.id,
+            "address_healed",
+            subject=f"Address confirmed anew for {account.username}",
+            now=now,
+            username=account.username,
+            email=address.email,
+            client=client,
+        )
     record_verification(address.id, address.domain, verified_at=now, now=now)
-    audit.record(EventType.ADDRESS_VERIFIED, account_id=account.id, at=now, email=address.email)
+    audit.record(EventType.ADDRESS_VERIFIED, account_id=account.id, at=now, client=client, email=address.email)
     return True
+
+
+def _as_it_stands(address: AddressView) -> AddressView:
+    """The address again, after a look at its domain may have changed what it is worth."""
+    return next((a for a in accounts.addresses(address.account_id) if a.id == address.id), address)
 
 
 def record_verification(address_id: int, domain: str, *, verified_at: datetime, now: datetime) -> None:

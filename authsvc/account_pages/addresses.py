@@ -142,7 +142,7 @@ def submit_address_code(address_id: int) -> ResponseReturnValue:
         return _prove_page(address, "That code is not right, or not valid any more."), 401
     if accounts.owner_of_address(address.email) not in {None, who.account_id}:
         raise BadInput("address of another account", message="This address cannot be confirmed here.")
-    if not domains.prove(address, now=now):
+    if not domains.prove(address, client=client(), now=now):
         raise Forbidden(f"address {address.id} does not count now", message=NOT_HEALED)
     return redirect(url_for("account_pages.security", _anchor="addresses"), code=303)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from authsvc.accounts.models import Address
 from authsvc.core import db
@@ -11,6 +11,7 @@ from authsvc.core.assurance import SENIOR_AFTER
 
 NOTICES_AFTER_REMOVAL = timedelta(days=30)  # POLICY 3: a removed address still hears of changes
 TRUSTED_VERDICTS = frozenset({"healthy", "unknown"})  # POLICY 8
+LOST_VERDICTS = frozenset({"lapsed", "reregistered"})  # somebody else may hold the domain, now or soon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class AddressView:
     generation: int
     domain_generation: int
     verdict: str
+    doubted_at: datetime | None
     blocked_at: datetime | None
     block_reason: str | None
     removed_at: datetime | None
@@ -95,7 +97,7 @@ def add_address(account_id: int, email: str, *, is_primary: bool, verified_at: d
 def verify_address(address_id: int, *, generation: int, verdict: str, now: datetime) -> None:
     """The owner proved the address now, in this generation of its domain. Lifts nothing (see lift_block)."""
     values = {"verified_at": now, "generation": generation, "domain_generation": generation, "verdict": verdict}
-    db.session().execute(update(Address).where(Address.id == address_id).values(values))
+    db.session().execute(update(Address).where(Address.id == address_id).values(**values, doubted_at=None))
 
 
 def remove_address(account_id: int, address_id: int, *, now: datetime) -> bool:
@@ -124,16 +126,21 @@ def make_primary(account_id: int, address_id: int) -> bool:
     return True
 
 
-def set_trust(domain: str, *, verdict: str, generation: int) -> None:
-    """Write what the domain check found to every address at the domain; one statement for all of them."""
+def set_trust(domain: str, *, verdict: str, generation: int, now: datetime) -> None:
+    """Write what the domain check found to every address at the domain, and since when one is in doubt."""
     change = update(Address).where(Address.domain == domain)
     db.session().execute(change.values(verdict=verdict, domain_generation=generation))
+    doubted = change.where(Address.verified_at.is_not(None), Address.doubted_at.is_(None))
+    if verdict not in LOST_VERDICTS:
+        doubted = doubted.where(Address.generation != generation)
+    db.session().execute(doubted.values(doubted_at=now))
 
 
-def set_reregistered(domain: str, *, proved_before: datetime) -> None:
+def set_reregistered(domain: str, *, proved_before: datetime, now: datetime) -> None:
     """The domain was registered anew: whoever proved an address before that time may not be who holds it now."""
     change = update(Address).where(Address.domain == domain, Address.verified_at < proved_before)
-    db.session().execute(change.values(verdict="reregistered"))
+    doubted_at = func.coalesce(Address.doubted_at, now, type_=Address.doubted_at.type)
+    db.session().execute(change.values(verdict="reregistered", doubted_at=doubted_at))
 
 
 def proved_since(domain: str, *, since: datetime) -> list[int]:

@@ -44,6 +44,7 @@ class Address(Row):
     generation: Mapped[int] = mapped_column(default=0)  # of the domain, when the owner last proved the address
     domain_generation: Mapped[int] = mapped_column(default=0)  # of the domain now
     verdict: Mapped[str] = mapped_column(String(16), default="unknown")
+    doubted_at: Mapped[datetime | None]  # since when somebody else may hold the domain; null again once proved anew
     blocked_at: Mapped[datetime | None]
     block_reason: Mapped[str | None] = mapped_column(String(40))
 

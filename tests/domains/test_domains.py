@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
-from authsvc import accounts, domains
+from authsvc import accounts, audit, domains
 from authsvc.accounts import AddressView
 from authsvc.adapters import Adapters, HttpClient
 from authsvc.adapters.dns import DnsClient
 from authsvc.adapters.rdap import RdapClient
+from authsvc.audit import EventType
 from authsvc.core import db
+from authsvc.mail import Message
 from authsvc.policy.domain_verdict import Verdict
 from authsvc.policy.login import Mailbox
 from tests import servers
@@ -102,6 +105,19 @@ class World:
 def world(app: Flask, dns_server: servers.Dns, web_server: servers.Web) -> World:
     """A healthy domain that nobody has looked at yet."""
     return World(app, dns_server, web_server)
+
+
+def proves(world: World, account_id: int) -> bool:
+    """Somebody types the code that was mailed to the account's address; True when that counts."""
+    address = world.address(account_id)
+    with world.app.test_request_context(), db.transaction():
+        return domains.prove(address, client=None, now=world.now)
+
+
+def signs_in_strongly(world: World, account_id: int) -> None:
+    """A sign-in with a senior authenticator."""
+    with world.app.app_context(), db.transaction():
+        accounts.note_sign_in(account_id, strong=True, now=world.now)
 
 
 def test_a_healthy_domain_makes_its_addresses_trusted(world: World) -> None:
@@ -262,3 +278,62 @@ def test_a_browser_from_before_the_last_healthy_look_is_known(world: World) -> N
             assert domains.seen_while_healthy(address, first_seen, now=world.now) == known
         assert not domains.seen_while_healthy(address, NOON - DAY, now=NOON + DAY)  # not senior then
         assert not domains.seen_while_healthy(None, NOON, now=world.now)
+
+
+# --- proving an address anew
+
+
+@pytest.mark.attack("D01")
+@pytest.mark.parametrize("looked_in_between", [True, False])
+def test_a_strong_sign_in_from_before_the_domain_was_lost_heals_nothing(world: World, looked_in_between: bool) -> None:
+    # Given an owner whose last strong sign-in came after the proof, and a domain that somebody else then registered
+    alice = world.person("alice")
+    world.look()
+    world.now += DAY
+    signs_in_strongly(world, alice)
+    world.says(ALIVE, registration((NOON + 5 * DAY).isoformat()))
+    world.now += 5 * DAY
+    if looked_in_between:
+        world.look()
+    # When the new holder types the mailed code, it does not count; neither does it again
+    world.now += DAY
+    assert [proves(world, alice), proves(world, alice)] == [False, False]
+    assert world.worth(alice) is Mailbox.LOST
+    # But the owner's strong sign-in since then makes it count
+    world.now += timedelta(minutes=1)
+    signs_in_strongly(world, alice)
+    world.now += timedelta(minutes=1)
+    assert proves(world, alice)
+    assert world.worth(alice) is Mailbox.GOOD
+
+
+def test_a_lapse_found_by_the_look_that_a_proof_brings_counts_against_it(world: World) -> None:
+    alice = world.person("alice")
+    world.look()
+    world.now += 2 * DAY
+    world.says(ALIVE, registration((NOON + DAY + DAY / 2).isoformat()))
+    world.now += 2 * DAY
+    assert not proves(world, alice)
+
+
+@pytest.mark.parametrize("blocked", [True, False])
+def test_a_healed_address_is_logged_and_the_other_addresses_hear_of_it(world: World, blocked: bool) -> None:
+    alice = world.person("alice")
+    with world.app.app_context(), db.transaction():
+        other = accounts.add_address(alice, "a@backup.test", is_primary=False, verified_at=None, now=world.now)
+        domains.record_verification(other, "backup.test", verified_at=world.now, now=world.now)
+    world.look()
+    world.says([], None)
+    world.look(days=1)
+    if blocked:
+        with world.app.app_context(), db.transaction():
+            accounts.block_address(world.address(alice).id, reason="NOT_REGISTERED", now=world.now)
+    world.says(ALIVE, registration())
+    world.look(days=1)
+    signs_in_strongly(world, alice)
+    assert proves(world, alice)
+    assert world.address(alice).trusted
+    assert world.address(alice).doubted_at is None
+    with world.app.app_context(), db.transaction() as session:
+        assert EventType.ADDRESS_UNBLOCKED in [e.type for e in audit.events(alice)]
+        assert list(session.execute(select(Message.recipient, Message.kind))) == [("a@backup.test", "address_healed")]

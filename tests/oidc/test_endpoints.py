@@ -18,7 +18,7 @@ from authsvc.core import db
 from authsvc.core.assurance import Acr
 from authsvc.oidc import keys
 from authsvc.policy.hold import HoldCause
-from tests.conftest import Clock
+from tests.conftest import NOON, Clock
 from tests.oidc.site import Site, query_of, register, sign_in
 from tests.people import BASE_URL, Person, Visitor
 
@@ -84,7 +84,7 @@ def test_an_address_is_told_only_while_its_domain_can_be_trusted(
     wish = '{"id_token": {"email": null, "email_verified": null}}'
     with app.app_context(), db.transaction():
         generation = accounts.addresses(alice.id)[0].generation
-        accounts.set_trust("example.test", verdict=verdict, generation=generation)
+        accounts.set_trust("example.test", verdict=verdict, generation=generation, now=NOON)
     got = site.tokens(client, claims=wish)
     told = [userinfo(app, got["access_token"]).json, _unchecked(got["id_token"])]
     for claims in told:
@@ -100,7 +100,7 @@ def test_an_address_of_another_owner_of_the_domain_is_not_told(
 ) -> None:
     with app.app_context(), db.transaction():
         generation = accounts.addresses(alice.id)[0].generation
-        accounts.set_trust("example.test", verdict="healthy", generation=generation + 1)
+        accounts.set_trust("example.test", verdict="healthy", generation=generation + 1, now=NOON)
     assert "email" not in userinfo(app, site.tokens(client)["access_token"]).json
 
 
@@ -110,7 +110,7 @@ def test_the_subject_is_opaque_and_stays_while_the_rest_changes(
 ) -> None:
     before = userinfo(app, site.tokens(client)["access_token"]).json["sub"]
     with app.app_context(), db.transaction():
-        accounts.set_trust("example.test", verdict="lapsed", generation=9)
+        accounts.set_trust("example.test", verdict="lapsed", generation=9, now=NOON)
     assert userinfo(app, site.tokens(client)["access_token"]).json["sub"] == before
     assert "alice" not in before
 

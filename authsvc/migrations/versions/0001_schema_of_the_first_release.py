@@ -163,6 +163,7 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("domain_generation", sa.Integer(), nullable=False),
         sa.Column("verdict", sa.String(length=16), nullable=False),
+        sa.Column("doubted_at", sa.DateTime(), nullable=True),
         sa.Column("blocked_at", sa.DateTime(), nullable=True),
         sa.Column("block_reason", sa.String(length=40), nullable=True),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_addresses_account_id_accounts")),
