@@ -1,7 +1,8 @@
 """Every bearer row: what an account granted to a program, and the access and refresh tokens issued under that grant.
 
 A grant holds what never changes (who, to which client, how it was proved), so revoking it is one statement that no
-rotation can outrun. Tokens are opaque; the database holds their SHA-256. Which grant may be made is decided above.
+rotation can outrun. Tokens are opaque; the database holds their SHA-256. Which grant may be made is decided above; what
+it is worth at a moment, here: scopes that write do not count while the account has to wait.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, LargeBinary, String, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authsvc import accounts
+from authsvc import accounts, holds, mandates
 from authsvc.accounts import AccountRow
 from authsvc.core import crypto, db
 from authsvc.core.assurance import Acr, Principal, strength_now
@@ -302,11 +303,18 @@ def _view(row: Any, now: datetime) -> TokenView:
     values = dict(row._mapping)
     writes_from = values.pop("writes_from")
     scopes = frozenset(values["scopes"].split())
-    values["scopes"] = scopes - writing(scopes) if writes_from is not None and now < writes_from else scopes
+    writes = writing(scopes)
+    waits = (writes_from is not None and now < writes_from) or (writes and _must_wait(values["account_id"], now))
+    values["scopes"] = scopes - writes if waits else scopes
     values["kind"] = Kind(values["kind"])
     values["acr"] = strength_now(Acr(values["acr"]), values["auth_time"], now)
     values["amr"] = frozenset(values["amr"].split())
     return TokenView(**values)
+
+
+def _must_wait(account_id: int, now: datetime) -> bool:
+    """True while nothing is written for the account: in a hold, or under a mandate it does not meet (POLICY 5, T21)."""
+    return holds.current(account_id, now=now) is not None or mandates.unmet(account_id, now=now)
 
 
 def rotate(token: str, *, client_id: str, scopes: frozenset[str] | None, now: datetime) -> Issued | Reused | Refused:

@@ -7,22 +7,30 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from authsvc import accounts, tokens
+from authsvc import accounts, holds, mandates, tokens
 from authsvc.core import db
 from authsvc.core.assurance import Acr
+from authsvc.policy.hold import HoldCause
 from authsvc.tokens import SCOPES, Issued, Kind, Refused
 from tests.conftest import Clock
 from tests.people import make_person
 
 
-def grant(account_id: int, now: datetime, *, scopes: str = "openid packages:publish", epoch: int = 0) -> int | None:
+def grant(
+    account_id: int,
+    now: datetime,
+    *,
+    scopes: str = "openid packages:publish",
+    writes_after: timedelta = timedelta(hours=24),
+    epoch: int = 0,
+) -> int | None:
     """A grant to nobody in particular, as an API token will be."""
     return tokens.open_grant(
         account_id,
         client_id=None,
         label="Laptop",
         scopes=frozenset(scopes.split()),
-        writes_from=now + timedelta(hours=24),
+        writes_from=now + writes_after,
         epoch=epoch,
         acr=Acr.PHR,
         amr=frozenset({"hwk", "user", "mfa"}),
@@ -32,8 +40,10 @@ def grant(account_id: int, now: datetime, *, scopes: str = "openid packages:publ
     )
 
 
-def issued(account_id: int, now: datetime, *, with_refresh: bool = False) -> Issued:
-    grant_id = grant(account_id, now)
+def issued(
+    account_id: int, now: datetime, *, with_refresh: bool = False, writes_after: timedelta = timedelta(hours=24)
+) -> Issued:
+    grant_id = grant(account_id, now, writes_after=writes_after)
     assert grant_id is not None
     found = tokens.issue(grant_id, with_refresh=with_refresh, now=now)
     assert isinstance(found, Issued)
@@ -74,6 +84,33 @@ def test_scopes_that_write_count_from_their_time_on(app: Flask, alice: int, cloc
             found = tokens.find(token, now=clock.now + timedelta(hours=hours, seconds=seconds))
             assert found is not None
             assert found.scopes == scopes
+
+
+@pytest.mark.attack("T21")
+@pytest.mark.parametrize("state", ["hold", "mandate"])
+def test_in_a_hold_or_under_an_unmet_mandate_what_writes_counts_neither_for_old_tokens_nor_for_new_ones(
+    app: Flask, clock: Clock, state: str
+) -> None:
+    bob = make_person(app, "bob", now=clock.now).id
+    now = clock.now + timedelta(seconds=1)
+
+    def worth(token: str) -> frozenset[str]:
+        who = tokens.principal(token, now=now)
+        assert who is not None
+        return who.scopes
+
+    with app.test_request_context(), db.transaction():
+        old = issued(bob, clock.now, writes_after=timedelta(0)).access_token
+        approved = grant(bob, clock.now, writes_after=timedelta(0))
+        assert approved is not None
+        assert worth(old) == {"openid", "packages:publish"}
+        if state == "hold":
+            holds.begin(bob, HoldCause.OPERATOR, client=None, now=clock.now)
+        else:
+            mandates.require(bob, from_=now, reason="Many use it.", set_by="operator", now=clock.now)
+        new = tokens.issue(approved, with_refresh=False, now=now)
+        assert isinstance(new, Issued)
+        assert new.view.scopes == worth(new.access_token) == worth(old) == {"openid"}
 
 
 @pytest.mark.attack("E18")

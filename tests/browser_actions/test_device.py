@@ -425,6 +425,30 @@ def test_in_a_hold_reading_is_granted_and_writing_waits(
     assert outcome(poll(cli, approved(client, cli, READ))) == "tokens"
 
 
+def test_what_was_approved_before_a_hold_publishes_only_after_it(
+    app: Flask, clock: Clock, client: Visitor, settled: Person
+) -> None:
+    grants = [DEVICE_GRANT, "refresh_token"]
+    cli = register(app, now=clock.now, secret=False, redirect_uris=[], grant_types=grants)
+    registry = register(app, now=clock.now, resource_server=True)
+    delivered, waiting = begin(cli, WRITE + " offline_access"), begin(cli, WRITE + " offline_access")
+    for asked in (delivered, waiting):
+        step_up(client, settled, cli, asked)
+    before = poll(cli, delivered).json
+    assert "packages:publish" in before["scope"]
+    with app.app_context(), db.transaction():
+        holds.begin(settled.id, HoldCause.OPERATOR, client=None, now=clock.now)
+    got, again = poll(cli, waiting).json, cli.refresh(before["refresh_token"]).json or {}
+    for token in (got, again):
+        assert token["scope"] == "openid offline_access packages:read"
+        assert registry.introspect(token["access_token"])["scope"] == token["scope"]
+    assert "packages:publish" not in registry.introspect(before["access_token"])["scope"]
+    with app.app_context(), db.transaction():
+        holds.end_all(settled.id, now=clock.now)
+    for token in (got, again, before):
+        assert "packages:publish" in registry.introspect(token["access_token"])["scope"]
+
+
 @pytest.mark.parametrize(
     ("address", "known_for", "waits"),
     [
