@@ -40,7 +40,7 @@ PROOF_EVIDENCE_MAX_AGE = timedelta(minutes=10)  # of the look at the domain when
 RDAP_MAX_AGE = timedelta(days=1)  # POLICY 8: asked again at a reset when older
 RDAP_MAX_AGE_IN_SWEEP = timedelta(days=30)  # registries are slow and count questions; any change asks at once
 WORKER_SHARE = timedelta(seconds=5)  # of one round of the worker, whose next task may be a mail
-NEW_BASELINE_WITHIN = timedelta(days=1)  # later looks say nothing of how it was when the address was proved
+NEW_BASELINE_WITHIN = timedelta(days=7)  # later looks say nothing of how it was when the address was proved
 
 
 class Domain(Row):
@@ -217,16 +217,18 @@ def _store(
         accounts.set_trust(name, verdict=row.verdict, generation=generation, now=now)
     if row.registered_at is not None:
         accounts.set_reregistered(name, proved_before=row.registered_at - REGISTRATION_SLACK, now=now)
-    if evidence is not None and judgement.verdict is Verdict.HEALTHY:
-        _record_baselines(name, Baseline.of(evidence), now=now)
+    nothing_wrong_before = was[0] in {Verdict.HEALTHY.value, Verdict.UNKNOWN.value}
+    if evidence is not None and judgement.verdict is Verdict.HEALTHY and nothing_wrong_before:
+        since = max(before.last_healthy_at or now - NEW_BASELINE_WITHIN, now - NEW_BASELINE_WITHIN)
+        _record_baselines(name, Baseline.of(evidence), proved_since=since, now=now)
     db.commit()
     return generation
 
 
-def _record_baselines(name: str, seen: Baseline, *, now: datetime) -> None:
-    """Give addresses proved in the last day the baseline they lack."""
+def _record_baselines(name: str, seen: Baseline, *, proved_since: datetime, now: datetime) -> None:
+    """Give addresses proved since then the baseline they lack: this is their first healthy look."""
     have = select(AddressBaseline.address_id)
-    for address_id in accounts.proved_since(name, since=now - NEW_BASELINE_WITHIN):
+    for address_id in accounts.proved_since(name, since=proved_since):
         if db.session().scalar(have.where(AddressBaseline.address_id == address_id)) is None:
             db.session().add(
                 AddressBaseline(
@@ -286,6 +288,13 @@ def judge_address(look: Look, address: AddressView, *, impact: Impact = Impact.N
         impact=impact,
         now=look.checked_at,
     )
+
+
+def comparable(look: Look, address: AddressView) -> bool:
+    """Whether a healthy look says anything: there is a baseline or a registration date, or nobody is asked at all."""
+    if look.evidence is None or look.evidence.rdap.registered_at is not None:
+        return True
+    return db.session().get(AddressBaseline, address.id) is not None
 
 
 def known(name: str) -> bool:

@@ -144,8 +144,14 @@ def set_reregistered(domain: str, *, proved_before: datetime, now: datetime) -> 
 
 
 def proved_since(domain: str, *, since: datetime) -> list[int]:
-    """Ids of addresses at the domain that were proved since the time."""
-    return list(db.session().scalars(select(Address.id).where(Address.domain == domain, Address.verified_at >= since)))
+    """Ids of addresses at the domain that were proved since the time, and are not in doubt."""
+    query = select(Address.id).where(
+        Address.domain == domain,
+        Address.verified_at >= since,
+        Address.doubted_at.is_(None),
+        Address.blocked_at.is_(None),
+    )
+    return list(db.session().scalars(query))
 
 
 def block_address(address_id: int, *, reason: str, now: datetime) -> bool:

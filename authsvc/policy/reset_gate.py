@@ -21,6 +21,7 @@ class ResetFacts:
     generation_is_current: bool  # no lapse, no new registration since the owner proved the address
     verdict: Verdict
     reason: str  # the verdict's reason code
+    comparable: bool  # there is a baseline or a registration date to compare with, or a name nobody registers
     looked_up_at: datetime
     enrolled: frozenset[Factor]
 
@@ -63,6 +64,8 @@ def decide(facts: ResetFacts, now: datetime) -> Allow | Defer | Block:
         return Block("GENERATION_CHANGED")
     if facts.verdict is not Verdict.HEALTHY:
         return Defer(facts.reason)
+    if not facts.comparable:
+        return Defer("NO_BASELINE")
     if now - facts.looked_up_at > EVIDENCE_MAX_AGE:
         return Defer("EVIDENCE_TOO_OLD")
     return Allow(also_prove=facts.enrolled - {Factor.PASSWORD})

@@ -127,6 +127,7 @@ def _decide(account: AccountView, address: AddressView, look: domains.Look, *, n
         generation_is_current=address.generation == look.generation,
         verdict=judgement.verdict,
         reason=judgement.reason,
+        comparable=domains.comparable(look, address),
         looked_up_at=look.checked_at,
         enrolled=frozenset(a.kind for a in accounts.enrolled(account.id, now=now)),
     )

@@ -10,7 +10,7 @@ from authsvc.adapters.rdap import RdapClient
 from authsvc.core.assurance import Factor
 from authsvc.core.domain_names import mail_domain, registrable_domain
 from authsvc.core.evidence import Evidence
-from authsvc.policy.domain_verdict import judge
+from authsvc.policy.domain_verdict import Baseline, judge
 from authsvc.policy.reset_gate import Allow, Block, Defer, ResetFacts, block_stands, decide
 from tests import servers
 from tests.scenarios import NOT_YET, Scenario, scenarios
@@ -50,6 +50,7 @@ def conclusion(scenario: Scenario, dns: servers.Dns, web: servers.Web) -> dict[s
         generation_is_current=True,
         verdict=judgement.verdict,
         reason=judgement.reason,
+        comparable=scenario.baseline != Baseline() or evidence.rdap.registered_at is not None,
         looked_up_at=scenario.now,
         enrolled=frozenset({Factor.TOTP} if scenario.account["has_non_email_second_factor"] else ()),
     )

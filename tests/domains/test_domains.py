@@ -231,6 +231,32 @@ def test_everything_moved_counts_against_what_was_seen_when_the_address_was_prov
     assert world.judged(bob) == ("healthy", "OK_RDAP_UNAVAILABLE")
 
 
+def has_baseline(world: World, account_id: int) -> bool:
+    """True when it is known how the domain looked when the address was proved."""
+    with world.app.app_context(), db.transaction() as session:
+        return session.get(domains.AddressBaseline, world.address(account_id).id) is not None
+
+
+@pytest.mark.parametrize(("days", "recorded"), [(7, True), (7.01, False)])
+def test_the_first_healthy_look_within_a_week_is_the_baseline(world: World, days: float, recorded: bool) -> None:
+    alice = world.person("alice")
+    world.dns.zone = servers.Zone([], [{"name": "corp.org", "do": "servfail"}])
+    world.look()  # a fault that may be ours stands in nobody's way
+    world.says(ALIVE, registration())
+    world.look(days=days)
+    assert has_baseline(world, alice) == recorded
+
+
+def test_a_healthy_look_after_something_was_wrong_is_no_baseline(world: World) -> None:
+    alice = world.person("alice")
+    world.says(NULL_MX, registration())
+    world.look()
+    world.says(ALIVE, registration())
+    world.look(days=1)
+    world.look(days=1)
+    assert not has_baseline(world, alice)
+
+
 def test_a_domain_without_accounts_is_judged_and_forgotten(world: World) -> None:
     assert world.look().judgement.verdict is Verdict.HEALTHY
     with world.app.app_context(), db.transaction():

@@ -27,6 +27,7 @@ HEALTHY = ResetFacts(
     generation_is_current=True,
     verdict=Verdict.HEALTHY,
     reason="OK",
+    comparable=True,
     looked_up_at=NOON,
     enrolled=frozenset(),
 )
@@ -46,14 +47,20 @@ def test_reset_is_blocked_when_the_mail_domain_has_lapsed() -> None:
     assert decide(facts, NOON) == Block("NOT_REGISTERED")
 
 
+def test_where_nothing_is_known_to_compare_with_the_link_waits() -> None:
+    assert decide(replace(HEALTHY, comparable=False), NOON) == Defer("NO_BASELINE")
+    lapsed = replace(HEALTHY, comparable=False, verdict=Verdict.LAPSED, reason="NOT_REGISTERED")
+    assert decide(lapsed, NOON) == Block("NOT_REGISTERED")
+
+
 def test_evidence_of_ten_minutes_ago_is_the_oldest_that_counts() -> None:
     assert isinstance(decide(HEALTHY, NOON + EVIDENCE_MAX_AGE), Allow)
     assert decide(HEALTHY, NOON + EVIDENCE_MAX_AGE + SECOND) == Defer("EVIDENCE_TOO_OLD")
 
 
 def test_over_all_facts_only_a_proved_address_at_a_healthy_domain_gets_a_link() -> None:
-    for verified, blocked, current, verdict, age in product(
-        (True, False), (True, False), (True, False), Verdict, (timedelta(0), HOUR)
+    for verified, blocked, current, verdict, comparable, age in product(
+        (True, False), (True, False), (True, False), Verdict, (True, False), (timedelta(0), HOUR)
     ):
         facts = replace(
             HEALTHY,
@@ -61,11 +68,12 @@ def test_over_all_facts_only_a_proved_address_at_a_healthy_domain_gets_a_link() 
             blocked=blocked,
             generation_is_current=current,
             verdict=verdict,
+            comparable=comparable,
             looked_up_at=NOON - age,
         )
         decision = decide(facts, NOON)
         gone = verdict in {Verdict.LAPSED, Verdict.REREGISTERED}
-        fine = verified and not blocked and current and verdict is Verdict.HEALTHY and age == timedelta(0)
+        fine = verified and not blocked and current and verdict is Verdict.HEALTHY and comparable and not age
         assert isinstance(decision, Allow) == fine
         assert isinstance(decision, Block) == (verified and (blocked or gone or not current))
 

@@ -33,6 +33,7 @@ ALIVE = [
     ["corp.org", "MX", "10 mx.mail.net."],
     ["mx.mail.net", "A", "203.0.113.1"],
 ]
+NO_DATES: dict[str, Any] = {"http": 200, "body": {"objectClassName": "domain", "handle": "D1"}}
 MakeAccount = Callable[..., Person]
 
 
@@ -216,6 +217,21 @@ def test_mail_that_cannot_arrive_now_is_put_off_and_leaves_no_block(
     clock.advance(minutes=11)
     ask("alice")
     assert len(links(outbox, alice)) == 1
+
+
+def test_a_domain_with_nothing_to_compare_it_with_gets_no_link(
+    app: Flask, make_account: MakeAccount, ask: Callable[[str], None], outbox: Outbox, outside: Outside
+) -> None:
+    # Given a registry without dates, and an address that was proved long before the first look
+    outside.says(ALIVE, NO_DATES)
+    alice = make_account("alice", email="alice@corp.org")
+    bob = make_account("bob", email="bob@corp.org", age=timedelta(days=1))
+    ask("alice")
+    assert outbox.to(alice.email) == []
+    assert log(app, alice)[-1] == (EventType.RESET_DEFERRED, "NO_BASELINE")
+    # But one that was proved lately got its baseline with this look
+    ask("bob")
+    assert len(links(outbox, bob)) == 1
 
 
 def test_dead_mail_blocks_once_it_is_confirmed(
