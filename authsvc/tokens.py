@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, LargeBinary, String, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authsvc import accounts, holds, mandates
+from authsvc import accounts, holds, mandates, sessions
 from authsvc.accounts import AccountRow
 from authsvc.core import crypto, db
 from authsvc.core.assurance import Acr, Principal, strength_now
@@ -206,6 +206,16 @@ def may_hold(account_id: int, *, epoch: int) -> bool:
     if account.disabled or account.frozen or account.epoch != epoch:
         return False
     return any(a.verified_at is not None for a in accounts.addresses(account_id))
+
+
+def epoch_for(who: Principal) -> int | None:
+    """The epoch of what this session approves now; None when the account may hold nothing, or a reset was first.
+
+    Locks the account, so that its epoch cannot rise before the approval is put down.
+    """
+    account = accounts.lock(who.account_id)
+    live = sessions.is_live(who.session_id, epoch=account.epoch)
+    return account.epoch if live and may_hold(account.id, epoch=account.epoch) else None
 
 
 def open_grant(

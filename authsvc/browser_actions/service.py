@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
 
-from authsvc import accounts, audit, budgets, devices, mail, sessions, tokens
+from authsvc import audit, budgets, devices, mail, sessions, tokens
 from authsvc.audit import EventType
 from authsvc.browser_actions.models import DeviceRequest
 from authsvc.browser_actions.phrases import phrase
@@ -14,6 +14,7 @@ from authsvc.core import crypto, db
 from authsvc.core.assurance import Acr, Principal
 from authsvc.core.errors import TooMany
 from authsvc.core.rate_limits import network_of
+from authsvc.core.templating import date_words
 from authsvc.core.web import Client
 
 LIFE = timedelta(minutes=10)
@@ -164,44 +165,53 @@ def entered(who: Principal, *, now: datetime, user_code: str = "", request_id: i
     return Entered(**{**row._mapping, "scopes": frozenset(row.scopes)}) if row else None
 
 
-def writes_from(request: Entered, who: Principal, *, now: datetime) -> datetime | None:
-    """When scopes that write begin to count: at once, or a day later where the place or the browser is new.
+def writes_from(scopes: frozenset[str], who: Principal, *, network: str, now: datetime) -> datetime | None:
+    """When those of the scopes that write begin to count; None: at once.
 
-    POLICY 11: the asker's network was never used by this account. POLICY 3: this browser is known for under a day.
+    POLICY 11: the network that asks was never used by this account. POLICY 3: this browser is known for under a day.
     """
+    if not tokens.writing(scopes):
+        return None
     known = devices.of_account(who.account_id)
     used = {network_of(b.ip) for b in known}
     used |= {network_of(s.ip) for s in sessions.of_account(who.account_id, now=now)}
     here = next((b for b in known if b.id == who.browser_id), None)
-    waits = [now + NEW_PLACE_WAITS] if request.network not in used else []
+    waits = [now + NEW_PLACE_WAITS] if network not in used else []
     since = here.first_seen_at if here is not None else now
     if now - since < NEW_PLACE_WAITS:
         waits.append(since + NEW_PLACE_WAITS)
     return max(waits, default=None)
 
 
+def words(scopes: frozenset[str], who: Principal, *, network: str, now: datetime) -> list[str]:
+    """The scopes as people read them, with when those that write begin to count."""
+    writing = tokens.writing(scopes)
+    later = writes_from(scopes, who, network=network, now=now)
+    when = f" (from {date_words(later)} on)" if later else ""
+    return tokens.words(scopes - writing) + [text + when for text in tokens.words(writing)]
+
+
 def approve(request: Entered, who: Principal, *, asker: Client, now: datetime) -> bool:
     """Approve, once; the owner is told. False when it was decided or over already, or the account may hold nothing."""
-    account = accounts.get(who.account_id)
-    if not tokens.may_hold(account.id, epoch=account.epoch):
+    epoch = tokens.epoch_for(who)
+    if epoch is None:
         return False
-    later = writes_from(request, who, now=now) if tokens.writing(request.scopes) else None
     decided = _decide(
         request,
         who,
         now=now,
         approved=True,
-        epoch=account.epoch,
+        epoch=epoch,
         acr=who.acr.value,
         amr=" ".join(sorted(who.amr)),
         auth_time=who.auth_time,
-        writes_from=later,
+        writes_from=writes_from(request.scopes, who, network=request.network, now=now),
     )
     if not decided:
         return False
     audit.record(
         EventType.GRANT_APPROVED,
-        account_id=account.id,
+        account_id=who.account_id,
         at=now,
         client=asker,
         label=request.client_name,
@@ -209,11 +219,11 @@ def approve(request: Entered, who: Principal, *, asker: Client, now: datetime) -
         asked_from=request.ip,
     )
     mail.notify(
-        account.id,
+        who.account_id,
         "device_approved",
-        subject=f"A program was given access to {account.username}",
+        subject=f"A program was given access to {who.username}",
         now=now,
-        username=account.username,
+        username=who.username,
         client_name=request.client_name,
         scopes=tokens.words(request.scopes),
         asked_from=request.ip,

@@ -9,7 +9,6 @@ from authsvc.browser_actions.service import Entered
 from authsvc.core.assurance import Action, Principal
 from authsvc.core.errors import Gone
 from authsvc.core.rate_limits import limited
-from authsvc.core.templating import date_words
 from authsvc.core.web import client, query_field, request_time, requires, text_field
 from authsvc.policy import permission
 
@@ -59,11 +58,7 @@ def _entry_page(user_code: str, *, error: str | None) -> str:
 
 
 def _words(request: Entered, who: Principal) -> list[str]:
-    """The scopes as people read them, with when those that write begin to count."""
-    writing = tokens.writing(request.scopes)
-    later = service.writes_from(request, who, now=request_time()) if writing else None
-    when = f" (from {date_words(later)} on)" if later else ""
-    return tokens.words(request.scopes - writing) + [words + when for words in tokens.words(writing)]
+    return service.words(request.scopes, who, network=request.network, now=request_time())
 
 
 @bp.post("/device/decide")

@@ -54,6 +54,7 @@ class AuthorizationCode(Row):
     nonce: Mapped[str | None] = mapped_column(Text)
     claims: Mapped[list[Any]]  # asked for in the ID token by name
     scopes: Mapped[str] = mapped_column(String(400))
+    writes_from: Mapped[datetime | None]
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     epoch: Mapped[int]
     acr: Mapped[str] = mapped_column(String(8))

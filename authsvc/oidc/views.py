@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 from flask import Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from authsvc import access, accounts, audit, sessions, tokens
+from authsvc import access, accounts, audit, browser_actions, sessions, tokens
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import PHISHING_RESISTANT, Acr, Action, Principal
@@ -160,17 +160,17 @@ def _answer(asked: Asked, problem: Problem) -> Response:
 def _grant(asked: Asked, put_down: PutDown | None, *, now: datetime) -> Response:
     """Issue a code: the one place that does, whatever led here (attack E18)."""
     who = access.require_principal()
-    account = accounts.get(who.account_id)
-    allowed = isinstance(permission.decide(Action.SIGN_IN_TO_CLIENT, who), permission.Allowed)
-    if not allowed or not tokens.may_hold(account.id, epoch=account.epoch):
-        return _answer(asked, Problem("access_denied", "the account may not be used here at the moment"))
     db.writing()
+    allowed = isinstance(permission.decide(Action.SIGN_IN_TO_CLIENT, who), permission.Allowed)
+    epoch = tokens.epoch_for(who) if allowed else None
+    if epoch is None:
+        return _answer(asked, Problem("access_denied", "the account may not be used here at the moment"))
     if put_down is not None and not requests.finish(put_down.id, now=now):
         raise Gone("a rival request was first")
-    code = token.issue_code(asked, who, epoch=account.epoch, now=now)
+    code = token.issue_code(asked, who, epoch=epoch, now=now)
     audit.record(
         EventType.CLIENT_SIGNED_IN,
-        account_id=account.id,
+        account_id=who.account_id,
         at=now,
         client=client(),
         label=asked.client.name,
@@ -182,6 +182,10 @@ def _grant(asked: Asked, put_down: PutDown | None, *, now: datetime) -> Response
 # Consent
 
 
+def _words(asked: Asked) -> list[str]:
+    return browser_actions.words(asked.scopes, access.require_principal(), network=client().network, now=request_time())
+
+
 def _consent_page(asked: Asked, handle: str) -> str:
     allow_form_to_reach(asked.redirect_uri)
     return render_template(
@@ -189,7 +193,7 @@ def _consent_page(asked: Asked, handle: str) -> str:
         client_name=asked.client.name,
         client_verified=not asked.client.public,
         redirect_host=urlsplit(asked.redirect_uri).netloc,
-        scopes=tokens.words(asked.scopes),
+        scopes=_words(asked),
         username=access.require_principal().username,
         hidden={"request": handle},
     )
@@ -219,7 +223,7 @@ def decide_consent() -> ResponseReturnValue:
         params={"request_id": str(put_down.id)},
         words=f"Give {asked.client.name} access to your account",
         details=[
-            ("It will be able to", "; ".join(tokens.words(asked.scopes))),
+            ("It will be able to", "; ".join(_words(asked))),
             ("Your browser goes on to", urlsplit(asked.redirect_uri).netloc),
         ],
         back=back,

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from authsvc import accounts, audit, holds
+from authsvc import access, accounts, audit, holds, sessions
 from authsvc.audit import EventType
 from authsvc.browser_actions import service
 from authsvc.browser_actions.phrases import QUALITIES, THINGS
 from authsvc.core import db
 from authsvc.policy.hold import HoldCause
 from tests.conftest import Clock
-from tests.oidc.site import DEVICE_GRANT, Site, register, set_verified, sign_in
+from tests.oidc.site import DEVICE_GRANT, HERE, Site, register, set_verified, sign_in
 from tests.people import BASE_URL, Outbox, Person, Visitor
 from tests.slices import at_once
 
@@ -199,6 +199,26 @@ def test_an_approval_dies_with_the_accounts_rights(
             else:
                 accounts.raise_epoch(alice.id)
     assert outcome(poll(cli, asked)) == "invalid_grant"
+
+
+@pytest.mark.attack("O16")
+@pytest.mark.parametrize("cause", ["reset", "signed_out"])
+def test_an_approval_in_flight_across_a_reset_or_the_end_of_its_session_approves_nothing(
+    app: Flask, cli: Site, client: Visitor, alice: Person, clock: Clock, cause: str
+) -> None:
+    asked = begin(cli)
+    enter(client, asked["user_code"])
+    cookies = {"Cookie": client.cookies()}
+    with app.test_request_context(base_url=BASE_URL, headers=cookies), db.transaction():
+        who = access.require_principal()  # as the hook found it, and then somebody else was first
+        request = service.entered(who, now=clock.now, user_code=asked["user_code"])
+        assert request is not None
+        if cause == "reset":
+            accounts.raise_epoch(alice.id)
+        else:
+            sessions.end_all(alice.id, now=clock.now)
+        assert not service.approve(request, who, asker=HERE, now=clock.now)
+    assert outcome(poll(cli, asked)) == "authorization_pending"
 
 
 @pytest.mark.attack("E18")

@@ -520,6 +520,7 @@ def test_a_waiting_request_dies_when_its_address_is_no_longer_registered(
 def test_scopes_that_write_take_a_proof_each_time(
     client: Visitor, alice: Person, site: Site, outbox: Outbox, clock: Clock
 ) -> None:
+    sign_in(client, alice, now=clock.now, first_seen=clock.now - timedelta(days=1))
     for _ in range(2):
         location = client.get(site.url(scope="openid packages:publish")).location
         step_up = consent(client, location).location
@@ -534,6 +535,27 @@ def test_scopes_that_write_take_a_proof_each_time(
         got = site.exchange(query_of(done.location)["code"]).json or {}
         assert got["scope"] == "openid packages:publish"
         clock.advance(minutes=1)
+
+
+@pytest.mark.parametrize("known_for", [timedelta(0), timedelta(hours=23), timedelta(hours=24)])
+def test_from_a_browser_known_for_less_than_a_day_what_writes_counts_when_the_day_is_over(
+    client: Visitor, alice: Person, site: Site, outbox: Outbox, clock: Clock, known_for: timedelta
+) -> None:
+    sign_in(client, alice, now=clock.now, first_seen=clock.now - known_for)
+    waits = timedelta(hours=24) - known_for
+    location = client.get(site.url(scope="openid offline_access packages:publish")).location
+    assert ("Publish new versions of your packages (from" in client.get(location).text) is bool(waits)
+    step_up = consent(client, location).location
+    assert ("Publish new versions of your packages (from" in client.get(step_up).text) is bool(waits)
+    done = client.post(step_up, way="password", password=alice.password, code=outbox.code(alice.email))
+    got = site.exchange(query_of(done.location)["code"]).json or {}
+    assert ("packages:publish" in got["scope"]) is not bool(waits)
+    if waits:
+        clock.advance(seconds=waits.total_seconds() - 1)
+        got = site.refresh(got["refresh_token"]).json or {}
+        assert "packages:publish" not in site.introspect(got["access_token"])["scope"]
+        clock.advance(seconds=1)
+        assert "packages:publish" in site.introspect(got["access_token"])["scope"]
 
 
 def test_in_a_hold_nothing_that_writes_is_granted(

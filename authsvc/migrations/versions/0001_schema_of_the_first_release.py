@@ -604,6 +604,7 @@ def upgrade() -> None:
         sa.Column("nonce", sa.Text(), nullable=True),
         sa.Column("claims", sa.JSON(), nullable=False),
         sa.Column("scopes", sa.String(length=400), nullable=False),
+        sa.Column("writes_from", sa.DateTime(), nullable=True),
         sa.Column("account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("acr", sa.String(length=8), nullable=False),
