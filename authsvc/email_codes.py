@@ -1,13 +1,18 @@
-"""One-time codes by mail, each bound to what it is for: one pending sign-in, registration, address or action."""
+"""One-time codes by mail, each bound to what it is for: one pending sign-in, registration, address or action.
+
+Every mail with a code goes through here, and none to an address whose domain somebody else may hold (POLICY 8).
+"""
 
 from datetime import datetime, timedelta
 
 from sqlalchemy import Index, String, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authsvc import budgets, mail
+from authsvc import accounts, budgets, domains, mail
 from authsvc.core import crypto, db
 from authsvc.core.db import BigId, Row
+from authsvc.core.web import Client
+from authsvc.policy.login import Mailbox
 
 DIGITS = 8  # 25 guesses an hour (5 mails of 5 tries) against 10^8
 LIFE = timedelta(minutes=10)
@@ -62,9 +67,15 @@ def hand_over(
     account_id: int | None,
     browser_id: int | None,
     now: datetime,
+    heals: bool = False,
     **values: object,
 ) -> bool:
-    """Charge, make and mail a code. False, and nothing sent, when the budget for mailed codes is empty (attack R23)."""
+    """Charge, make and mail a code. False, and nothing sent, when the budget for mailed codes is empty (attack R23).
+
+    Nor is anything sent to an account's address that is lost, unless `heals`: the caller saw that a proof would count.
+    """
+    if account_id is not None and not heals and _is_lost(account_id, address):
+        return False
     whom = budgets.subject_of(account_id, address)
     if not budgets.charge("mailed_code", whom, browser_id, now=now).allowed:
         return False
@@ -80,6 +91,43 @@ def hand_over(
         **values,
     )
     return True
+
+
+def hand_over_to_nobody(
+    bound_to: str,
+    address: str,
+    *,
+    owner: int,
+    account_id: int | None,
+    browser_id: int | None,
+    client: Client,
+    now: datetime,
+) -> bool:
+    """`hand_over` for an address that belongs to another account: the same to whoever asks, and its owner is told.
+
+    The same budget is charged and a code is made, but mailed to nobody (attack L08).
+    """
+    whom = budgets.subject_of(account_id, address)
+    if not budgets.charge("mailed_code", whom, browser_id, now=now).allowed:
+        return False
+    issue(bound_to, address, now=now)
+    if not _is_lost(owner, address):
+        mail.send(
+            "address_taken",
+            to=address,
+            subject="You already have an account",
+            account_id=owner,
+            now=now,
+            username=accounts.get(owner).username,
+            client=client,
+        )
+    return True
+
+
+def _is_lost(account_id: int, address: str) -> bool:
+    """True when the account has no such address any more, or somebody else may read what is mailed there."""
+    found = next((a for a in accounts.addresses(account_id) if a.email == address), None)
+    return domains.mailbox_worth(found) is Mailbox.LOST
 
 
 def try_once(bound_to: str, *, now: datetime) -> int | None:

@@ -7,7 +7,7 @@ from authsvc import accounts, webauthn
 from authsvc.access import stepup
 from authsvc.access.hook import require_principal
 from authsvc.core.assurance import PHISHING_RESISTANT, Action, Factor
-from authsvc.core.errors import TooMany
+from authsvc.core.errors import Forbidden, TooMany
 from authsvc.core.rate_limits import limited
 from authsvc.core.web import allow_form_to_lead_to, code_field, request_time, requires, text_field
 from authsvc.policy.permission import StepUpProofs
@@ -15,6 +15,7 @@ from authsvc.policy.permission import StepUpProofs
 bp = Blueprint("access", __name__)
 
 WRONG = "That was not right. Please try again."
+NO_CODE = "This is confirmed without a code by mail. Please go back to the page before."
 
 
 @bp.get("/step-up/<handle>", endpoint="step_up")
@@ -66,6 +67,8 @@ def resend_step_up_code(handle: str) -> ResponseReturnValue:
     """Mail the action's code once more."""
     who, now = require_principal(), request_time()
     pending = stepup.find(handle, who, now=now)
+    if not stepup.proofs_for(who.account_id, now=now).mailbox:
+        raise Forbidden(f"no mailed code confirms action {pending.id}", message=NO_CODE)
     if not stepup.send_code(pending.id, who.account_id, pending.words, who, now=now):
         raise TooMany("mailed code budget empty", retry_after=3600)
     return _page(handle, error=None, failed_way=None)

@@ -1,5 +1,7 @@
 """Addresses of an account: added, proved, made the main one, removed. A proof after a strong sign-in lifts a block."""
 
+from datetime import timedelta
+
 from flask import Response, make_response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
@@ -10,8 +12,10 @@ from authsvc.audit import EventType
 from authsvc.core.assurance import Action, Principal
 from authsvc.core.errors import BadInput, Forbidden, NotFound, TooMany
 from authsvc.core.rate_limits import limited
+from authsvc.core.templating import date_words
 from authsvc.core.web import client, code_field, request_time, requires, text_field
 from authsvc.policy.hold import HoldCause
+from authsvc.policy.login import Mailbox
 
 MAX_ADDRESSES = 10
 RESEND_AFTER_SECONDS = 30
@@ -27,6 +31,19 @@ def _own(address_id: int) -> AddressView:
     if found is None:
         raise NotFound(f"address {address_id}")
     return found
+
+
+def _fit_to_be_main(address_id: int) -> AddressView:
+    """One's own address, trusted and senior: proved 72 h ago, or on the day the account was made (POLICY 3)."""
+    address = _own(address_id)
+    if not address.trusted or address.verified_at is None:
+        raise Forbidden(f"address {address.id} is not trusted", message="Confirm this address first.")
+    made = accounts.get(address.account_id).created_at
+    if not address.senior(request_time()) and address.verified_at - made >= timedelta(days=1):
+        when = date_words(address.verified_at + accounts.SENIOR_AFTER)
+        message = f"This address is new. It can be made the main one from {when} on. Until then nothing changes."
+        raise Forbidden(f"address {address.id} is junior", message=message)
+    return address
 
 
 def _bound_to(address: AddressView) -> str:
@@ -85,10 +102,24 @@ def _add(who: Principal, params: dict[str, str]) -> Response:
 
 
 def _send_code(who: Principal, address: AddressView) -> bool:
-    """Mail the code; an address that belongs to somebody else gets none, and the page is the same (attack L08)."""
+    """Mail the code; an address that belongs to somebody else gets none, and the page is the same (attack L08).
+
+    One that is in doubt gets it only where the proof would count, which a fresh look at the domain says.
+    """
+    now, in_doubt = request_time(), domains.mailbox_worth(address) is Mailbox.LOST
+    if in_doubt and not domains.proof_would_count(address, now=now):
+        raise Forbidden(f"address {address.id} cannot be healed now", message=NOT_HEALED)
     owner = accounts.owner_of_address(address.email)
-    if owner not in {None, who.account_id}:
-        return True
+    if owner is not None and owner != who.account_id:
+        return email_codes.hand_over_to_nobody(
+            _bound_to(address),
+            address.email,
+            owner=owner,
+            account_id=who.account_id,
+            browser_id=who.browser_id,
+            client=client(),
+            now=now,
+        )
     return email_codes.hand_over(
         _bound_to(address),
         address.email,
@@ -96,7 +127,8 @@ def _send_code(who: Principal, address: AddressView) -> bool:
         subject="Confirm your address",
         account_id=who.account_id,
         browser_id=who.browser_id,
-        now=request_time(),
+        now=now,
+        heals=in_doubt,
         username=who.username,
         client=client(),
     )
@@ -152,9 +184,7 @@ def submit_address_code(address_id: int) -> ResponseReturnValue:
 @limited("account")
 def make_main_address(address_id: int) -> ResponseReturnValue:
     """Ask for the step-up; codes and links go to this address once it is given."""
-    address = _own(address_id)
-    if not address.trusted:
-        raise Forbidden(f"address {address.id} is not trusted", message="Confirm this address first.")
+    address = _fit_to_be_main(address_id)
     return access.step_up(
         Action.CHANGE_PRIMARY_ADDRESS, params={"id": str(address.id)}, words=f"Make {address.email} the main address"
     )
@@ -162,9 +192,9 @@ def make_main_address(address_id: int) -> ResponseReturnValue:
 
 @access.carries_out(Action.CHANGE_PRIMARY_ADDRESS)
 def _make_main(who: Principal, params: dict[str, str]) -> Response:
-    address = _own(int(params["id"]))
-    if not address.trusted or not accounts.make_primary(who.account_id, address.id):
-        raise Forbidden(f"address {address.id} is not trusted", message="Confirm this address first.")
+    address = _fit_to_be_main(int(params["id"]))
+    if not accounts.make_primary(who.account_id, address.id):
+        raise NotFound(f"address {address.id}")
     return _changed(who, EventType.ADDRESS_MADE_PRIMARY, address.email, f"{address.email} is the main address")
 
 

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from authsvc import accounts, audit, budgets, domains, email_codes, login, mail, mandates, passwords
+from authsvc import accounts, audit, domains, email_codes, login, mandates, passwords
 from authsvc.account_pages.blueprint import bp
 from authsvc.account_pages.models import Registration
 from authsvc.audit import EventType
@@ -142,19 +142,15 @@ def _send(registration: Open, *, now: datetime) -> bool:
             username=registration.username,
             client=client(),
         )
-    if not budgets.charge("mailed_code", budgets.subject_of(None, registration.email), None, now=now).allowed:
-        return False
-    email_codes.issue(registration.bound_to, registration.email, now=now)  # never mailed; the next page is the same
-    mail.send(
-        "address_taken",
-        to=registration.email,
-        subject="You already have an account",
-        account_id=owner,
-        now=now,
-        username=accounts.get(owner).username,
+    return email_codes.hand_over_to_nobody(
+        registration.bound_to,
+        registration.email,
+        owner=owner,
+        account_id=None,
+        browser_id=None,
         client=client(),
+        now=now,
     )
-    return True
 
 
 def _current() -> Open:

@@ -189,3 +189,18 @@ def test_nobody_acts_on_what_belongs_to_somebody_else(
     for path in paths:
         assert client.post(path, label="x").status_code == 404, path
     assert other.signed_in()
+
+
+@pytest.mark.attack("D01")
+@pytest.mark.parametrize("app_enrolled", [True, False])
+def test_a_code_is_mailed_again_only_where_a_mailed_code_would_do(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock, outbox: Outbox, app_enrolled: bool
+) -> None:
+    alice = make_account("alice", totp_app=app_enrolled)
+    client.sign_in(alice, now=clock.now)
+    page = client.post("/account/enrol", way="totp").location
+    before = len(outbox.to(alice.email))
+    with app.app_context(), db.transaction():
+        accounts.set_trust("example.test", verdict="lapsed", generation=1, now=clock.now)
+    assert client.post(f"{page}/code").status_code == 403
+    assert len(outbox.to(alice.email)) == before
