@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from tests import servers
 
@@ -45,8 +47,9 @@ def test_an_installed_wheel_serves_from_an_empty_folder(installed: Path, tmp_pat
     origin = f"http://localhost:{port}"
     environ = {"PATH": os.environ["PATH"], "AUTHSVC_BASE_URL": origin}
     command = [str(installed / "authsvc"), "serve", "--port", str(port)]
-    with servers.program(command, ready="Started worker", cwd=tmp_path, env=environ):
+    with servers.program(command, ready="Started worker", cwd=tmp_path, env=environ), requests.Session() as session:
+        # The server says that it started a moment before it listens.
+        session.mount(origin, HTTPAdapter(max_retries=Retry(connect=8, backoff_factor=0.1)))
         for path in ("/login", "/healthz", "/static/style.css"):
-            answer = requests.get(origin + path, timeout=10)
-            assert (path, answer.status_code) == (path, 200)
+            assert (path, session.get(origin + path, timeout=10).status_code) == (path, 200)
     assert {entry.name for entry in tmp_path.iterdir()} == {"instance"}

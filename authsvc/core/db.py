@@ -205,7 +205,7 @@ def claim(
     PostgreSQL skips rows another worker holds; SQLite has one writer at a time anyway.
     """
     free = due & ((claimed_until.is_(None)) | (claimed_until < now))
-    candidates = select(key).where(free).order_by(order_by).limit(limit).with_for_update(skip_locked=True)
+    candidates = select(key).where(free).order_by(order_by, key).limit(limit).with_for_update(skip_locked=True)
     with transaction() as opened:
         ids = list(opened.scalars(candidates))
         if ids:

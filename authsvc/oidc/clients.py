@@ -184,7 +184,8 @@ def put(client_id: str | None, metadata: Metadata, *, secret: str | None, now: d
     made = crypto.random_token() if metadata.auth_method != "none" and not secret and kept is None else None
     fresh = secret or made
     if row is None:
-        row = Client(id=client_id or crypto.random_token(16), created_at=now)
+        # Begins with a letter: a leading hyphen would read as an option on a command line.
+        row = Client(id=client_id or f"c{crypto.random_token(16)}", created_at=now)
         db.session().add(row)
     for name in Metadata.__dataclass_fields__:
         setattr(row, name, getattr(metadata, name))
