@@ -37,6 +37,7 @@ from authsvc.policy.login import Mailbox
 
 LEASE = timedelta(minutes=1)
 PROOF_EVIDENCE_MAX_AGE = timedelta(minutes=10)  # of the look at the domain when an address is proved
+CODE_EVIDENCE_MAX_AGE = timedelta(hours=1)  # POLICY 8: of the look at the domain when a code is mailed
 RDAP_MAX_AGE = timedelta(days=1)  # POLICY 8: asked again at a reset when older
 RDAP_MAX_AGE_IN_SWEEP = timedelta(days=30)  # registries are slow and count questions; any change asks at once
 WORKER_SHARE = timedelta(seconds=5)  # of one round of the worker, whose next task may be a mail
@@ -317,6 +318,13 @@ def mailbox_worth(address: AddressView | None) -> Mailbox:
     if address.verdict in accounts.LOST_VERDICTS:
         return Mailbox.LOST
     return Mailbox.DOUBTFUL if address.verdict == Verdict.SUSPECT.value else Mailbox.GOOD
+
+
+def may_get_code(account_id: int, email: str, *, now: datetime) -> bool:
+    """Whether a code may leave for the account's address; looks at the domain first when an hour has passed."""
+    check_fresh(mail_domain(email), max_age=CODE_EVIDENCE_MAX_AGE, now=now)
+    found = next((a for a in accounts.addresses(account_id) if a.email == email), None)
+    return mailbox_worth(found) is not Mailbox.LOST
 
 
 def seen_while_healthy(address: AddressView | None, first_seen_at: datetime, *, now: datetime) -> bool:

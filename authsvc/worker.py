@@ -33,6 +33,7 @@ from authsvc.core import db
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = timedelta(seconds=1)
+CODES_FOR_OWNERS = frozenset({"login_code", "step_up_code"})
 KEPT_FOR = timedelta(days=7)  # spent codes, ended sign-ins and idle budgets, for questions afterwards
 
 
@@ -58,8 +59,16 @@ def _purge(now: datetime) -> None:
         tokens.purge(before=now - KEPT_FOR)
 
 
+def _may_leave(kind: str, account_id: int | None, recipient: str, now: datetime) -> bool:
+    """No code leaves for a mailbox that somebody else may hold by now (POLICY 8)."""
+    if kind not in CODES_FOR_OWNERS or account_id is None:
+        return True
+    with db.transaction():
+        return domains.may_get_code(account_id, recipient, now=now)
+
+
 TASKS = (
-    Task("mail", LOOK_EVERY, lambda now: mail.deliver(now=now)),
+    Task("mail", LOOK_EVERY, lambda now: mail.deliver(now=now, may_leave=_may_leave)),
     Task("resets", LOOK_EVERY, lambda now: recovery.process_resets(now=now)),
     Task("audit chain", LOOK_EVERY, lambda now: audit.chain_new_events()),
     Task("domains", timedelta(seconds=10), lambda now: domains.sweep(limit=20, now=now)),
