@@ -10,6 +10,8 @@ import os
 from flask import Flask, request
 from flask_limiter import Limiter, RouteLimit
 
+from authsvc.core import counters  # noqa: F401 -- makes counters:// known to the limiter's library
+
 # name → (requests, seconds), per network. Source: decision 0011.
 LIMITS: dict[str, tuple[int, int]] = {
     "login": (120, 60),
@@ -59,8 +61,8 @@ def register(app: Flask, *, redis_url: str, workers: int) -> None:
     """Attach the limiter: in memory, or in Redis when a URL is given."""
     global _share
     _share = 1 if redis_url else (workers or os.cpu_count() or 1)
-    app.config["RATELIMIT_STORAGE_URI"] = redis_url or "memory://"
-    app.config["RATELIMIT_STRATEGY"] = "moving-window"
+    app.config["RATELIMIT_STORAGE_URI"] = redis_url or "counters://"
+    app.config["RATELIMIT_STRATEGY"] = "fixed-window"
     app.config["RATELIMIT_SWALLOW_ERRORS"] = True  # a lost Redis must not lock everybody out; budgets still hold
     app.config["RATELIMIT_IN_MEMORY_FALLBACK_ENABLED"] = False
     limiter.init_app(app)
