@@ -358,19 +358,27 @@ def proof_would_count(address: AddressView, *, now: datetime) -> bool:
         return verdict in {Verdict.HEALTHY, Verdict.UNKNOWN}
     if verdict is not Verdict.HEALTHY:
         return False
+    return mailbox_worth(address) is not Mailbox.LOST or _strong_sign_in_since(address)
+
+
+def _strong_sign_in_since(address: AddressView) -> bool:
+    """True after a strong sign-in since the address was proved last, and since any block or doubt began."""
     strong = accounts.get(address.account_id).last_strong_sign_in_at
-    since = max(t for t in (address.verified_at, address.blocked_at, address.doubted_at) if t is not None)
-    return mailbox_worth(address) is not Mailbox.LOST or (strong is not None and strong > since)
+    times = (address.verified_at, address.blocked_at, address.doubted_at)
+    return strong is not None and all(t is None or strong > t for t in times)
 
 
 def prove(address: AddressView, *, client: Client | None, now: datetime) -> bool:
     """The owner proved an address by a mailed code; False where that must not count (see `proof_would_count`).
 
-    An address that was in doubt is healed by it, which the account's other trusted addresses hear of.
+    An address that was in doubt is healed by it, which the account's other trusted addresses hear of. Without a strong
+    sign-in, proving anew what is in no doubt changes nothing: a mailed code moves no baseline.
     """
     if not proof_would_count(address, now=now):
         return False
     address, account = _as_it_stands(address), accounts.get(address.account_id)
+    if address.verified_at is not None and not _strong_sign_in_since(address):
+        return True
     if address.verified_at is not None and mailbox_worth(address) is Mailbox.LOST:
         accounts.lift_block(address.id)
         audit.record(EventType.ADDRESS_UNBLOCKED, account_id=account.id, at=now, client=client, email=address.email)

@@ -342,6 +342,20 @@ def test_a_lapse_found_by_the_look_that_a_proof_brings_counts_against_it(world: 
     assert not proves(world, alice)
 
 
+@pytest.mark.parametrize("strong", [True, False])
+def test_a_mailed_code_moves_a_baseline_only_after_a_strong_sign_in(world: World, strong: bool) -> None:
+    alice = world.person("alice")
+    world.look()
+    world.now += DAY
+    if strong:
+        signs_in_strongly(world, alice)
+    world.now += DAY
+    assert proves(world, alice)
+    assert world.address(alice).verified_at == (world.now if strong else NOON)
+    world.look(hours=1)
+    assert has_baseline(world, alice)
+
+
 @pytest.mark.parametrize("blocked", [True, False])
 def test_a_healed_address_is_logged_and_the_other_addresses_hear_of_it(world: World, blocked: bool) -> None:
     alice = world.person("alice")
