@@ -13,7 +13,6 @@ block_address, lift_block, trusted_recipients.
 
 from authsvc.accounts.addresses import (
     LOST_VERDICTS,
-    LOST_VERDICTS,
     AddressView,
     add_address,
     addresses,
@@ -64,7 +63,6 @@ from authsvc.accounts.service import (
 from authsvc.core.assurance import SENIOR_AFTER
 
 __all__ = [
-    "LOST_VERDICTS",
     "LOST_VERDICTS",
     "RESERVED_USERNAMES",
     "SENIOR_AFTER",
