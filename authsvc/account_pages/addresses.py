@@ -134,7 +134,7 @@ def _send_code(who: Principal, address: AddressView) -> bool:
     )
 
 
-@bp.post("/account/addresses/<int:address_id>/send")
+@bp.post("/account/addresses/<int(max=9223372036854775807):address_id>/send")
 @requires(Action.VERIFY_ADDRESS)
 @limited("code")
 def send_address_code(address_id: int) -> ResponseReturnValue:
@@ -145,7 +145,7 @@ def send_address_code(address_id: int) -> ResponseReturnValue:
     return redirect(url_for("account_pages.prove_address", address_id=address.id), code=303)
 
 
-@bp.get("/account/addresses/<int:address_id>/prove")
+@bp.get("/account/addresses/<int(max=9223372036854775807):address_id>/prove")
 @requires(Action.VERIFY_ADDRESS)
 def prove_address(address_id: int) -> ResponseReturnValue:
     """The page that asks for the code."""
@@ -164,7 +164,7 @@ def _prove_page(address: AddressView, error: str | None) -> str:
     )
 
 
-@bp.post("/account/addresses/<int:address_id>/prove")
+@bp.post("/account/addresses/<int(max=9223372036854775807):address_id>/prove")
 @requires(Action.VERIFY_ADDRESS)
 @limited("code")
 def submit_address_code(address_id: int) -> ResponseReturnValue:
@@ -179,7 +179,7 @@ def submit_address_code(address_id: int) -> ResponseReturnValue:
     return redirect(url_for("account_pages.security", _anchor="addresses"), code=303)
 
 
-@bp.post("/account/addresses/<int:address_id>/main")
+@bp.post("/account/addresses/<int(max=9223372036854775807):address_id>/main")
 @requires(Action.CHANGE_PRIMARY_ADDRESS)
 @limited("account")
 def make_main_address(address_id: int) -> ResponseReturnValue:
@@ -198,7 +198,7 @@ def _make_main(who: Principal, params: dict[str, str]) -> Response:
     return _changed(who, EventType.ADDRESS_MADE_PRIMARY, address.email, f"{address.email} is the main address")
 
 
-@bp.post("/account/addresses/<int:address_id>/remove")
+@bp.post("/account/addresses/<int(max=9223372036854775807):address_id>/remove")
 @requires(Action.REMOVE_ADDRESS)
 @limited("account")
 def remove_address(address_id: int) -> ResponseReturnValue:
