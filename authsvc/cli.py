@@ -72,9 +72,11 @@ def _settings() -> Settings:
 
 def _app() -> Flask:
     try:
-        return create_app(_settings())
+        app = create_app(_settings())
     except (SettingError, ValueError) as error:
         raise click.ClickException(str(error)) from error
+    click.get_current_context().call_on_close(app.extensions["authsvc.engine"].dispose)
+    return app
 
 
 def _upgrade(settings: Settings) -> None:
