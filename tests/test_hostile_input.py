@@ -78,6 +78,7 @@ def fill(rule: Rule, value: str) -> str:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signed_in", [False, True])
 def test_no_input_makes_any_route_fail(
     app: Flask, client: Visitor, make_account: Callable[..., Person], clock: Clock, signed_in: bool

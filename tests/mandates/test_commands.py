@@ -62,6 +62,7 @@ def few(app: Flask, make_account: MakeAccount, tmp_path: Path) -> Flask:
     return known(app, make_account, tmp_path / "packages.csv")
 
 
+@pytest.mark.slow
 def test_the_plan_counts_real_packages_and_invented_people_by_phase(app: Flask, make_account: MakeAccount) -> None:
     plan = answer(known(app, make_account, REAL), "plan")
     assert {row["phase"]: row["packages"] for row in plan["phases"]} == {

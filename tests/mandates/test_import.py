@@ -43,6 +43,7 @@ def high_impact(app: Flask) -> dict[str, bool]:
         return {row.name: row.high_impact for row in session.query(Package)}
 
 
+@pytest.mark.slow
 def test_the_real_packages_arrive_in_seconds_and_a_second_time_changes_nothing(app: Flask) -> None:
     begun = time.process_time()  # other tests run beside this one
     (first,) = imported(app, REAL)
