@@ -1,17 +1,20 @@
 """What happens between: a reset, a full queue or a failure while a sign-in or a step-up is under way."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from authsvc import accounts, audit, passwords, sessions
+from authsvc import accounts, audit, login, passwords, sessions
 from authsvc.audit import EventType
 from authsvc.core import db
+from authsvc.core.assurance import Factor
 from authsvc.passwords import hashing
 from tests.conftest import Clock
-from tests.people import PASSWORD, Outbox, Person, Visitor
+from tests.people import BASE_URL, PASSWORD, Outbox, Person, Visitor
 
 NEW = "something wholly different now"
 OWNERS = "seven quiet otters paint the harbour"
@@ -146,3 +149,29 @@ def test_tries_beyond_the_budget_leave_no_line_in_the_log(
 def test_a_number_no_row_could_have_is_not_found(client: Visitor, make_account: MakeAccount, path: str) -> None:
     client.sign_in(make_account())
     assert client.post("/account/" + path.format(2**64)).status_code == 404
+
+
+@pytest.mark.attack("T06")
+def test_a_sign_in_that_lacks_nothing_completes_once_however_many_ask_at_once(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock
+) -> None:
+    alice = make_account()
+    with app.app_context(), db.transaction():
+        account = accounts.get(alice.id)
+        proved = frozenset({Factor.PASSWORD})
+        token = login.begin_for(account, proved=proved, mailbox_checked=True, next_path="", now=clock.now)
+    client.http.set_cookie("authsvc-login", token, domain="localhost")
+    csrf = client.csrf()
+    cookies, together = client.cookies(), Barrier(4)
+
+    def go_on(_: int) -> int:
+        together.wait()
+        sent = app.test_client(use_cookies=False).post(
+            "/login/continue", data={"csrf_token": csrf}, base_url=BASE_URL, headers={"Cookie": cookies}
+        )
+        return sent.status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(go_on, range(4))) == [303, 401, 401, 401]
+    with app.app_context(), db.transaction():
+        assert [e.type for e in audit.events(alice.id)].count(EventType.LOGIN_SUCCEEDED) == 1
