@@ -455,31 +455,6 @@ def domains_explain(address: str, as_json: bool) -> None:
             click.echo(f"{name}: {value if value is not None else '–'}")
 
 
-# audit
-
-
-@main.group("audit")
-def audit_group() -> None:
-    """The security log."""
-
-
-@audit_group.command("verify")
-@click.option("--json", "as_json", is_flag=True)
-def audit_verify(as_json: bool) -> None:
-    """Walk the chain of the security log and print its head, to be kept elsewhere; exits 1 when a link is broken."""
-    with _app().app_context(), db.transaction():
-        good, broken = audit.verify_chain()
-        position, mac = audit.head()
-    if as_json:
-        click.echo(json.dumps({"events": good, "broken_at": broken, "head": {"position": position, "mac": mac}}))
-    elif broken is None:
-        click.echo(f"{good} events in order. Head: {position} {mac}")
-    else:
-        click.echo(f"Broken at event {broken}; the {good} before it are in order.")
-    if broken is not None:
-        sys.exit(1)
-
-
 # doctor
 
 
@@ -515,7 +490,7 @@ def doctor() -> None:
     click.echo("Nothing dangerous found.")
 
 
-for group in (*oidc.commands, *mandates.commands):
+for group in (*oidc.commands, *mandates.commands, *audit.commands):
     main.add_command(group)
 
 

@@ -13,7 +13,7 @@ from email.utils import format_datetime, make_msgid
 from typing import Any
 
 from flask import render_template
-from sqlalchemy import ForeignKey, LargeBinary, String, insert, select, update
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, func, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc import accounts, adapters
@@ -43,11 +43,16 @@ class Message(Row):
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
     not_after: Mapped[datetime | None]  # a code or link that would arrive too old is dropped
-    due_at: Mapped[datetime] = mapped_column(index=True)
+    due_at: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(default=0)
     claimed_until: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
     dropped_at: Mapped[datetime | None]
+    check_digest: Mapped[bytes | None] = mapped_column(LargeBinary, index=True)
+
+
+_WAITS = Message.sent_at.is_(None) & Message.dropped_at.is_(None)
+Index("ix_outbox_waiting", Message.due_at, sqlite_where=_WAITS, postgresql_where=_WAITS)
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def deliver(*, now: datetime, may_leave: MayLeave = _anything) -> Delivered:
         ids = db.claim(
             Message.id,
             Message.claimed_until,
-            Message.sent_at.is_(None) & Message.dropped_at.is_(None) & (Message.due_at <= now),
+            _WAITS & (Message.due_at <= now),
             limit=AT_ONCE,
             lease=LEASE,
             now=now + elapsed,
@@ -152,9 +157,7 @@ def _hand_over(message_id: int, *, may_leave: MayLeave, now: datetime) -> Delive
 
 def waiting() -> int:
     """How many mails are still to be handed over."""
-    return len(
-        db.session().scalars(select(Message.id).where(Message.sent_at.is_(None), Message.dropped_at.is_(None))).all()
-    )
+    return db.session().scalars(select(func.count(Message.id)).where(_WAITS)).one()
 
 
 def _finish(message_id: int, **values: object) -> None:

@@ -180,6 +180,17 @@ def transaction() -> Iterator[Session]:
             opened.close()
 
 
+@contextmanager
+def snapshot() -> Iterator[Session]:
+    """A transaction that only reads and in which all statements see the same state. For commands."""
+    reading()
+    with transaction() as opened:
+        if engine().dialect.name == "postgresql":  # SQLite's are so anyway
+            opened.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield opened
+    g.pop("db_writes")
+
+
 def upsert(row: type[Row]) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that takes `.on_conflict_do_update(…)`; both databases know it, each by a class of its own."""
     return sqlite.insert(row) if engine().dialect.name == "sqlite" else postgresql.insert(row)

@@ -1,0 +1,103 @@
+"""The kinds of events, and how the log sorts them for its reader."""
+
+from enum import StrEnum
+
+
+class EventType(StrEnum):
+    """`subject:object:action`, the action in the past tense. Stored for ever, so never reworded."""
+
+    ACCOUNT_CREATED = "account:account:created"
+    ADDRESS_ADDED = "account:address:added"
+    ADDRESS_VERIFIED = "account:address:verified"
+    ADDRESS_REMOVED = "account:address:removed"
+    ADDRESS_MADE_PRIMARY = "account:address:made_primary"
+    ADDRESS_BLOCKED = "account:address:blocked"
+    ADDRESS_UNBLOCKED = "account:address:unblocked"
+    LOGIN_SUCCEEDED = "account:login:succeeded"
+    LOGIN_FAILED = "account:login:failed"
+    LOGIN_CODE_SENT = "account:login_code:sent"
+    LOGIN_CODE_FAILED = "account:login_code:failed"
+    SECOND_FACTOR_FAILED = "account:second_factor:failed"
+    BROWSER_ADDED = "account:browser:added"
+    BROWSER_FORGOTTEN = "account:browser:forgotten"
+    SESSION_ENDED = "account:session:ended"
+    SESSIONS_ENDED = "account:sessions:ended"
+    SESSION_STEPPED_DOWN = "account:session:stepped_down"
+    SESSION_BOUND = "account:session:bound"
+    AUTHENTICATOR_ENROLLED = "account:authenticator:enrolled"
+    AUTHENTICATOR_RENAMED = "account:authenticator:renamed"
+    AUTHENTICATOR_REVOKED = "account:authenticator:revoked"
+    AUTHENTICATOR_COUNTER_BACK = "account:authenticator:counter_went_back"
+    RECOVERY_CODES_RENEWED = "account:recovery_codes:renewed"
+    RECOVERY_CODE_USED = "account:recovery_code:used"
+    PASSWORD_CHANGED = "account:password:changed"
+    PASSWORD_FOUND_BREACHED = "account:password:found_breached"
+    RESET_REQUESTED = "account:password_reset:requested"
+    RESET_SENT = "account:password_reset:sent"
+    RESET_DEFERRED = "account:password_reset:deferred"
+    RESET_REFUSED = "account:password_reset:refused"
+    RESET_COMPLETED = "account:password_reset:completed"
+    STEP_UP_PROVED = "account:step_up:proved"
+    STEP_UP_FAILED = "account:step_up:failed"
+    HOLD_BEGUN = "account:hold:begun"
+    HOLD_ENDED = "account:hold:ended"
+    ACCOUNT_FROZEN = "account:account:frozen"
+    ACCOUNT_UNFROZEN = "account:account:unfrozen"
+    ACCOUNT_DELETED = "account:account:deleted"
+    DISPUTED_ITEM_KEPT = "account:disputed_item:kept"
+    DISPUTED_ITEM_DROPPED = "account:disputed_item:dropped"
+    UNFREEZING_VETOED = "account:unfreezing:vetoed"
+    REMOVAL_BEGUN = "account:removal:begun"
+    REMOVAL_STOPPED = "account:removal:stopped"
+    AUTHENTICATOR_REPLACED = "account:authenticator:replaced"
+    ACCOUNT_DISABLED = "account:account:disabled"
+    ACCOUNT_ENABLED = "account:account:enabled"
+    MANDATE_BEGUN = "account:mandate:begun"
+    MANDATE_ENDED = "account:mandate:ended"
+    TOKEN_ISSUED = "account:token:issued"
+    TOKEN_REVOKED = "account:token:revoked"
+    TOKEN_REUSED = "account:token:reused"
+    GRANT_APPROVED = "account:grant:approved"
+    GRANT_DENIED = "account:grant:denied"
+    CLIENT_SIGNED_IN = "account:client:signed_in"
+
+
+class Kind(StrEnum):
+    """What a reader looks for. Acts of staff and operators are found by `by` in their detail, whatever their kind."""
+
+    SIGN_IN = "sign-ins"
+    FAILURE = "failures"
+    CHANGE = "changes"
+
+
+SIGN_INS = frozenset(
+    {
+        EventType.LOGIN_SUCCEEDED,
+        EventType.BROWSER_ADDED,
+        EventType.SESSION_ENDED,
+        EventType.SESSIONS_ENDED,
+        EventType.CLIENT_SIGNED_IN,
+        EventType.STEP_UP_PROVED,
+    }
+)
+# What somebody without any rights in the account can bring about, as often as they like.
+FAILURES = frozenset(
+    {
+        EventType.LOGIN_FAILED,
+        EventType.LOGIN_CODE_SENT,
+        EventType.LOGIN_CODE_FAILED,
+        EventType.SECOND_FACTOR_FAILED,
+        EventType.STEP_UP_FAILED,
+        EventType.RESET_REQUESTED,
+        EventType.RESET_SENT,
+        EventType.RESET_DEFERRED,
+        EventType.RESET_REFUSED,
+    }
+)
+
+
+def kind_of(type_: EventType) -> Kind:
+    """Where the reader of the log finds it; what is neither a sign-in nor a failure is a change."""
+    if type_ in FAILURES:
+        return Kind.FAILURE
+    return Kind.SIGN_IN if type_ in SIGN_INS else Kind.CHANGE
