@@ -16,6 +16,7 @@ from authsvc import (
     oidc,
     recovery,
     root,
+    webauthn,
 )
 from authsvc.adapters import Adapters
 from authsvc.core import config, crypto, db, errors, rate_limits, templating, web
@@ -55,6 +56,7 @@ def create_app(
     templating.register(app)
     rate_limits.register(app, redis_url=settings.redis_url, workers=settings.workers)
     access.register(app)
+    webauthn.register(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flask import Response, make_response, redirect, url_for
 from sqlalchemy import delete, select, update
 
-from authsvc import accounts, audit, budgets, email_codes, passwords, sessions, totp, webauthn
+from authsvc import accounts, audit, budgets, email_codes, mandates, passwords, sessions, totp, webauthn
 from authsvc.access.hook import refusal, require_principal
 from authsvc.access.models import PendingAction
 from authsvc.accounts import AccountRow
@@ -17,6 +17,7 @@ from authsvc.core.assurance import Action, Factor, Principal
 from authsvc.core.errors import Forbidden, Gone, TooMany
 from authsvc.core.web import client, request_time
 from authsvc.policy import permission
+from authsvc.policy.login import keys_alone
 from authsvc.policy.permission import StepUpProofs
 
 LIFE = timedelta(minutes=10)
@@ -39,6 +40,12 @@ class NoProofLeft(Forbidden):
         "Your mail address cannot receive codes at the moment and no second step is enrolled, so there is no way to "
         "prove that it is you. Recovery is the way on."
     )
+
+
+KEYS_TOO_NEW = (
+    "Only keys and passkeys confirm changes to this account, and each of them was added less than three days ago. "
+    "Please come back when one is three days old."
+)
 
 
 def carries_out(action: Action) -> Callable[[Executor], Executor]:
@@ -135,8 +142,19 @@ def find(handle: str, who: Principal, *, now: datetime) -> Pending:
 def proofs_for(account_id: int, *, now: datetime) -> StepUpProofs:
     """What the account has to show. Raises NoProofLeft when nothing would do."""
     address = accounts.mail_address(account_id)
-    senior = [a.kind for a in accounts.enrolled(account_id, now=now) if a.senior]
-    proofs = permission.step_up_proofs(senior, mailbox_usable=address is not None and address.trusted)
+    enrolled = accounts.enrolled(account_id, now=now)
+    alone = keys_alone(
+        frozenset(a.kind for a in enrolled),
+        mandate=mandates.in_force(account_id, now=now),
+        keys_only=accounts.get(account_id).keys_only,
+    )
+    proofs = permission.step_up_proofs(
+        [a.kind for a in enrolled if a.senior],
+        mailbox_usable=address is not None and address.trusted,
+        keys_alone=alone,
+    )
+    if not proofs.any_of and alone:
+        raise NoProofLeft(f"account {account_id}", message=KEYS_TOO_NEW)
     if not proofs.any_of:
         raise NoProofLeft(f"account {account_id}")
     return proofs
@@ -229,7 +247,7 @@ def _check(
                 credential,
                 pending.challenge,
                 account_id=who.account_id,
-                user_verification_required=False,
+                user_verification_required=Factor.PASSWORD not in proved,
                 now=now,
             )
             if isinstance(found, webauthn.Assertion) and found.authenticator_id in senior:

@@ -18,6 +18,7 @@ from authsvc import (
     totp,
     webauthn,
 )
+from authsvc.account_pages import keys_only
 from authsvc.account_pages.blueprint import bp
 from authsvc.audit import EventType
 from authsvc.core.assurance import PHISHING_RESISTANT, Action, Factor, Principal
@@ -47,8 +48,13 @@ def _owner(who: Principal) -> str:
 @requires(Action.ADD_AUTHENTICATOR)
 def enrol_choose() -> ResponseReturnValue:
     """Choose what to add."""
-    kinds = {a.kind for a in accounts.enrolled(access.require_principal().account_id, now=request_time())}
-    return render_template("account_pages/enrol_choose.html", has_totp=Factor.TOTP in kinds)
+    account_id = access.require_principal().account_id
+    kinds = {a.kind for a in accounts.enrolled(account_id, now=request_time())}
+    return render_template(
+        "account_pages/enrol_choose.html",
+        has_totp=Factor.TOTP in kinds,
+        keys_only=accounts.get(account_id).keys_only,
+    )
 
 
 @bp.post("/account/enrol")
@@ -235,6 +241,7 @@ def remove_authenticator(authenticator_id: int) -> ResponseReturnValue:
 
 def _check_mandate(account_id: int, leaving: int) -> None:
     kinds = frozenset(a.kind for a in accounts.enrolled(account_id, now=request_time()) if a.id != leaving)
+    keys_only.may_leave(account_id, kinds)
     if not mandates.may_keep_only(account_id, kinds, now=request_time()):
         raise LastFactor(f"account {account_id}")
 

@@ -19,15 +19,17 @@ from authsvc import (
     recovery_codes,
     sessions,
     tokens,
+    webauthn,
 )
 from authsvc.account_pages.blueprint import bp
 from authsvc.account_pages.words import sentence
 from authsvc.accounts import AuthenticatorView
 from authsvc.audit import EventType
-from authsvc.core.assurance import PHISHING_RESISTANT, Action
+from authsvc.core.assurance import PHISHING_RESISTANT, Action, Principal
 from authsvc.core.errors import NotFound
 from authsvc.core.rate_limits import limited
 from authsvc.core.web import client, request_time, requires
+from authsvc.policy.login import keys_alone
 
 UNUSUAL = frozenset(
     {
@@ -104,7 +106,10 @@ def security() -> ResponseReturnValue:
         },
         password_changed_at=passwords.changed_at(who.account_id),
         authenticators=authenticators,
-        recovery_codes={"left": left, "made_at": made_at} if made_at and authenticators else None,
+        attested=webauthn.attested(who.account_id),
+        accepted_credentials=webauthn.accepted_credentials(who.account_id),
+        keys_only=_keys_only(who, authenticators, now),
+        recovery_codes={"left": left, "made_at": made_at} if authenticators else None,
         addresses=[_address(a) for a in accounts.addresses(who.account_id)],
         sessions=[_session(s, who.session_id, now) for s in sessions.of_account(who.account_id, now=now)],
         browsers=[
@@ -122,6 +127,16 @@ def security() -> ResponseReturnValue:
         tokens=tokens.of_account(who.account_id, now=now),
         events=[LogLine(e.at, sentence(e), unusual=e.type in UNUSUAL) for e in audit.events(who.account_id)],
     )
+
+
+def _keys_only(who: Principal, authenticators: Sequence[AuthenticatorView], now: datetime) -> str | None:
+    """The switch of decision 0018: on, off, required (by a mandate); None while there is no senior key to turn it."""
+    if accounts.get(who.account_id).keys_only:
+        return "on"
+    kinds = frozenset(a.kind for a in authenticators)
+    if keys_alone(kinds, mandate=mandates.in_force(who.account_id, now=now), keys_only=False):
+        return "required"
+    return "off" if any(a.senior and a.kind in PHISHING_RESISTANT for a in authenticators) else None
 
 
 def _address(address: accounts.AddressView) -> dict[str, object]:

@@ -34,6 +34,8 @@ SENTENCES: dict[EventType, str] = {
     EventType.AUTHENTICATOR_COUNTER_BACK: "A key was refused: it may have been copied",
     EventType.RECOVERY_CODES_RENEWED: "New recovery codes made",
     EventType.RECOVERY_CODE_USED: "A recovery code was used; {left} left",
+    EventType.WEAKER_WAYS_SWITCHED_OFF: "Only keys and passkeys accepted from now on",
+    EventType.WEAKER_WAYS_SWITCHED_ON: "Codes from an app accepted again",
     EventType.PASSWORD_CHANGED: "Password changed",
     EventType.PASSWORD_FOUND_BREACHED: "Your password was found in a leak",
     EventType.RESET_REQUESTED: "A password reset was asked for",

@@ -4,9 +4,9 @@ What an account has enrolled is one table here, whatever kind it is; the secret 
 
 `AccountRow` is exported for joins in other slices' read queries alone; only this slice writes it.
 
-Verbs, of accounts: create, find, get, lock, by_sub, set_disabled, set_frozen, set_staff, require_new_password,
-raise_epoch, note_sign_in, username_taken, usernames; of authenticators: enrolled, add_authenticator,
-rename_authenticator, revoke_authenticator, note_use; of addresses: addresses, mail_address, add_address,
+Verbs, of accounts: create, find, get, lock, by_sub, set_disabled, set_frozen, set_staff, set_keys_only,
+require_new_password, raise_epoch, note_sign_in, username_taken, usernames; of authenticators: enrolled,
+add_authenticator, rename_authenticator, revoke_authenticator, note_use; of addresses: addresses, mail_address, add_address,
 verify_address, remove_address, make_primary, owner_of_address, proved_since, set_trust, set_reregistered,
 block_address, lift_block, trusted_recipients.
 """
@@ -56,6 +56,7 @@ from authsvc.accounts.service import (
     require_new_password,
     set_disabled,
     set_frozen,
+    set_keys_only,
     set_staff,
     username_taken,
     usernames,
@@ -98,6 +99,7 @@ __all__ = [
     "revoke_authenticator",
     "set_disabled",
     "set_frozen",
+    "set_keys_only",
     "set_reregistered",
     "set_staff",
     "set_trust",

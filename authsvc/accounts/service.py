@@ -27,6 +27,7 @@ class AccountView:
     password_must_change: str | None
     last_sign_in_at: datetime | None
     last_strong_sign_in_at: datetime | None
+    keys_only: bool
 
 
 _COLUMNS = (
@@ -42,6 +43,7 @@ _COLUMNS = (
     Account.password_must_change,
     Account.last_sign_in_at,
     Account.last_strong_sign_in_at,
+    Account.keys_only_since,
 )
 _BY_ID = select(*_COLUMNS).where(Account.id == bindparam("id"))
 _BY_ID_LOCKED = _BY_ID.with_for_update()
@@ -60,6 +62,7 @@ def _view(row: Any) -> AccountView | None:
     values = dict(row._mapping)
     values["disabled"] = values.pop("disabled_at") is not None
     values["frozen"] = values.pop("frozen_at") is not None
+    values["keys_only"] = values.pop("keys_only_since") is not None
     return AccountView(**values)
 
 
@@ -135,6 +138,11 @@ def set_frozen(account_id: int, *, now: datetime | None) -> None:
 def set_staff(account_id: int, *, is_staff: bool) -> None:
     """Give or take the staff mark."""
     db.session().execute(update(Account).where(Account.id == account_id).values(is_staff=is_staff))
+
+
+def set_keys_only(account_id: int, *, now: datetime | None) -> None:
+    """Switch second steps weaker than keys and passkeys off at `now`, or on again with None (decision 0018)."""
+    db.session().execute(update(Account).where(Account.id == account_id).values(keys_only_since=now))
 
 
 def require_new_password(account_id: int, reason: str | None) -> None:

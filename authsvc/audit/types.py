@@ -30,6 +30,8 @@ class EventType(StrEnum):
     AUTHENTICATOR_COUNTER_BACK = "account:authenticator:counter_went_back"
     RECOVERY_CODES_RENEWED = "account:recovery_codes:renewed"
     RECOVERY_CODE_USED = "account:recovery_code:used"
+    WEAKER_WAYS_SWITCHED_OFF = "account:weaker_ways:switched_off"
+    WEAKER_WAYS_SWITCHED_ON = "account:weaker_ways:switched_on"
     PASSWORD_CHANGED = "account:password:changed"
     PASSWORD_FOUND_BREACHED = "account:password:found_breached"
     RESET_REQUESTED = "account:password_reset:requested"

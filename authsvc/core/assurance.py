@@ -66,6 +66,7 @@ class Action(StrEnum):
     ADD_AUTHENTICATOR = "authenticator:add"
     REMOVE_AUTHENTICATOR = "authenticator:remove"
     RENEW_RECOVERY_CODES = "recovery_codes:renew"
+    SWITCH_WEAKER_WAYS = "weaker_ways:switch"
     CHANGE_PASSWORD = "password:change"
     ADD_ADDRESS = "address:add"
     VERIFY_ADDRESS = "address:verify"

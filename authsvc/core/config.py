@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 PREFIX = "AUTHSVC_"
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -48,6 +49,8 @@ class Settings:
     argon2_time_cost: int = setting(2, "passes of one password hash")
     argon2_parallelism: int = setting(1, "lanes of one password hash")
     mailed_code: str = setting("always", "mailed code at sign-in without a second factor: always | new-browsers")
+    attestation_roots_file: str = setting("", "PEM file of makers' roots, by which keys count as hardware; empty: none")
+    allowed_aaguids: str = setting("", "comma-separated models of key that may be enrolled, if attested; empty: any")
     workers: int = setting(0, "web server processes; 0: one for each core. In-memory limits are divided by it")
     metrics_token: str = setting("", "bearer token for /metrics from beyond loopback; empty: loopback only")
 
@@ -81,6 +84,11 @@ class Settings:
         """True when the public origin is this machine, so that reserved domains may be tried out."""
         return self.host in LOOPBACK_HOSTS
 
+    @property
+    def aaguids(self) -> frozenset[UUID]:
+        """The models of `allowed_aaguids`. Raises ValueError for what is no AAGUID."""
+        return frozenset(UUID(text.strip()) for text in self.allowed_aaguids.split(",") if text.strip())
+
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query or parts.fragment:
@@ -94,6 +102,12 @@ class Settings:
             raise SettingError(f"{PREFIX}PASSWORD_MIN_LENGTH must be 8 or more (NIST SP 800-63B-4, 3.1.1.2)")
         if self.mailed_code not in {"always", "new-browsers"}:
             raise SettingError(f"{PREFIX}MAILED_CODE must be always or new-browsers, not {self.mailed_code!r}")
+        try:
+            listed = self.aaguids
+        except ValueError:
+            raise SettingError(f"{PREFIX}ALLOWED_AAGUIDS must hold AAGUIDs, not {self.allowed_aaguids!r}") from None
+        if listed and not self.attestation_roots_file:
+            raise SettingError(f"{PREFIX}ALLOWED_AAGUIDS needs {PREFIX}ATTESTATION_ROOTS_FILE to be checked against")
         if not self.database.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise SettingError(f"{PREFIX}DATABASE_URL must start with sqlite:/// or postgresql+psycopg://")
         if not self.smtp_url.startswith(("smtp://", "smtps://", "file:")):

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from authsvc import accounts, audit, budgets, devices, domains, email_codes, holds, mail, recovery_codes, sessions
 from authsvc.audit import EventType
 from authsvc.core import crypto, db
-from authsvc.core.assurance import AUTHENTICATORS, Factor, amr_values
+from authsvc.core.assurance import Acr, Factor, amr_values
 from authsvc.core.web import client, cookie, drop_cookie, local_path, request_time, set_cookie
 from authsvc.login import service
 from authsvc.login.models import PendingLogin
@@ -133,8 +133,7 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
         holds.begin(account.id, step.hold, client=caller, now=now)
     known = situation.browser.id if situation.browser else None
     budgets.clear("second_factor", budgets.subject_of(account.id, ""), known)
-    strong = bool(pending.senior & AUTHENTICATORS)
-    accounts.note_sign_in(account.id, strong=strong, now=now)
+    accounts.note_sign_in(account.id, strong=step.acr is not Acr.AAL1, now=now)  # never by a recovery code (POLICY 8)
     replaced = sessions.find(cookie(SESSION_COOKIE), now=now) if cookie(SESSION_COOKIE) else None
     if replaced is not None:  # a new identifier at every sign-in (attack S01)
         sessions.end(replaced.account_id, replaced.id, now=now)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from authsvc import accounts, audit, mail, recovery_codes, totp, webauthn
+from authsvc import accounts, audit, holds, mail, recovery_codes, totp, webauthn
 from authsvc.accounts import AccountRow
 from authsvc.audit import EventType
 from authsvc.core import crypto, db
@@ -55,13 +55,14 @@ class Enrolled:
 
     factor: Factor
     authenticator_id: int
-    hardware: bool
+    hardware: bool = False
+    attested: bool = False
 
 
 def begin(owner: str, account_id: int, kind: str, *, now: datetime) -> None:
     """Start over with an enrolment of this kind; an unfinished one of the same owner is dropped."""
     unfinished = update(Enrolment).where(Enrolment.owner == owner, Enrolment.finished_at.is_(None))
-    db.session().execute(unfinished.values(finished_at=now))
+    db.session().execute(unfinished.values(finished_at=now, sealed=b""))
     secrets: dict[str, Any] = {"seed": totp.new_seed()} if kind == "totp" else {}
     if kind == "codes":
         secrets["codes"] = recovery_codes.generate()
@@ -107,7 +108,7 @@ def find(owner: str, kind: str | None = None, *, now: datetime) -> Open:
 
 
 def key_options(open_: Open) -> str:
-    """Options for a WebAuthn registration as JSON; the challenge is kept here."""
+    """Options for a WebAuthn registration as JSON; the challenge is kept here. Raises EnrolmentGone when proved."""
     options, challenge = webauthn.begin_registration(open_.account_id)
     _store(open_, {**open_.secrets, "challenge": challenge.hex()})
     return options
@@ -115,6 +116,8 @@ def key_options(open_: Open) -> str:
 
 def prove_totp(open_: Open, code: str, *, now: datetime) -> bool:
     """The first code from the app. Not a guess: the seed is on the page."""
+    if open_.proved:  # sent twice
+        return True
     step = totp.matches(open_.secrets["seed"], code, now=now)
     if step is None:
         return False
@@ -124,10 +127,12 @@ def prove_totp(open_: Open, code: str, *, now: datetime) -> bool:
 
 def prove_key(open_: Open, credential: str, label: str, *, now: datetime) -> str | None:
     """The registration a key answered with; why it is refused, or None. Its challenge is spent either way."""
+    if open_.proved:  # sent twice
+        return None
     challenge = open_.secrets.get("challenge")
     if challenge is None:
         return "Please try again."
-    _store(open_, {k: v for k, v in open_.secrets.items() if k != "challenge"})
+    _store(open_, {name: value for name, value in open_.secrets.items() if name != "challenge"})
     problem = webauthn.problem_with_registration(credential, bytes.fromhex(challenge))
     if problem is not None:
         return problem
@@ -141,11 +146,16 @@ def confirm_code(open_: Open, typed: str) -> bool:
 
 
 def finish(open_: Open, *, browser_known_for: timedelta, now: datetime) -> Enrolled | None:
-    """Make it count: enter the authenticator, replace the recovery codes. None for codes alone. Once only."""
+    """Make it count: enter the authenticator, replace the recovery codes. None for codes alone. Once only.
+
+    Raises EnrolmentGone, also for new recovery codes when a hold began meanwhile: they wait (POLICY 5).
+    """
+    if open_.codes and holds.current(open_.account_id, now=now) is not None:
+        raise EnrolmentGone("new recovery codes wait until the hold is over")
     taken = update(Enrolment).where(
         Enrolment.id == open_.id, Enrolment.finished_at.is_(None), Enrolment.proved_at.is_not(None)
     )
-    if db.session().scalar(taken.values(finished_at=now).returning(Enrolment.id)) is None:
+    if db.session().scalar(taken.values(finished_at=now, sealed=b"").returning(Enrolment.id)) is None:
         raise EnrolmentGone("finished by a rival request, or not proved")
     account = accounts.get(open_.account_id)
     enrolled: Enrolled | None = None
@@ -154,7 +164,7 @@ def finish(open_: Open, *, browser_known_for: timedelta, now: datetime) -> Enrol
         authenticator_id = totp.enrol(
             account.id, seed, step, label=open_.label, browser_known_for=browser_known_for, now=now
         )
-        enrolled = Enrolled(Factor.TOTP, authenticator_id, hardware=False)
+        enrolled = Enrolled(Factor.TOTP, authenticator_id)
     elif open_.kind == "key":
         registered = webauthn.finish_registration(
             account.id,
@@ -165,7 +175,7 @@ def finish(open_: Open, *, browser_known_for: timedelta, now: datetime) -> Enrol
             now=now,
         )
         factor = Factor.PASSKEY if registered.user_verified else Factor.SECURITY_KEY
-        enrolled = Enrolled(factor, registered.authenticator_id, hardware=registered.hardware)
+        enrolled = Enrolled(factor, registered.authenticator_id, registered.hardware, registered.attested)
     if open_.codes:
         recovery_codes.store(account.id, open_.codes, now=now)
         audit.record(EventType.RECOVERY_CODES_RENEWED, account_id=account.id, at=now, client=client())
@@ -198,11 +208,16 @@ def _seal(secrets: dict[str, Any]) -> bytes:
 
 
 def _store(open_: Open, secrets: dict[str, Any], **values: object) -> None:
-    db.session().execute(update(Enrolment).where(Enrolment.id == open_.id).values(sealed=_seal(secrets), **values))
+    """Change what is not proved yet; of two proofs at once one wins, so codes on a page are never replaced."""
+    change = update(Enrolment).where(
+        Enrolment.id == open_.id, Enrolment.finished_at.is_(None), Enrolment.proved_at.is_(None)
+    )
+    if db.session().scalar(change.values(sealed=_seal(secrets), **values).returning(Enrolment.id)) is None:
+        raise EnrolmentGone("proved already, or finished")
 
 
 def _proved(open_: Open, secrets: dict[str, Any], label: str, *, now: datetime) -> None:
-    """Note the proof; with an account's first authenticator come recovery codes."""
-    if not recovery_codes.left(open_.account_id):
+    """Note the proof. Recovery codes come with it where none are left; in a hold they wait (POLICY 5)."""
+    if not recovery_codes.left(open_.account_id) and holds.current(open_.account_id, now=now) is None:
         secrets["codes"] = recovery_codes.generate()
     _store(open_, secrets, proved_at=now, label=label[:MAX_LABEL])

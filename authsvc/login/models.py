@@ -22,6 +22,7 @@ class PendingLogin(Row):
     proved: Mapped[str] = mapped_column(String(120), default="")  # Factor values, space-separated
     senior: Mapped[str] = mapped_column(String(120), default="")
     hardware: Mapped[bool] = mapped_column(default=False)
+    attested: Mapped[bool] = mapped_column(default=False)  # a senior key of verified hardware was among the proofs
     mailbox_checked: Mapped[bool] = mapped_column(default=False)
     password_replaced: Mapped[bool] = mapped_column(default=False)
     recovery_code_id: Mapped[int | None]  # spent only when the sign-in completes

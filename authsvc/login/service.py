@@ -56,6 +56,7 @@ class Pending:
     proved: frozenset[Factor]
     senior: frozenset[Factor]
     hardware: bool
+    attested: bool
     mailbox_checked: bool
     password_replaced: bool
     recovery_code_id: int | None
@@ -189,6 +190,8 @@ def gather(pending: Pending, *, now: datetime) -> Situation | None:
         password_must_change=account.password_must_change is not None,
         password_replaced=pending.password_replaced,
         mandate=mandates.in_force(account.id, now=now),
+        keys_only=account.keys_only,
+        attested=pending.attested,
         long_absent=absent,
     )
     return Situation(facts=facts, account=account, address=address, authenticators=authenticators, browser=browser)
@@ -269,7 +272,15 @@ def key_challenge(pending: Pending, purpose: str) -> str:
     return options
 
 
-def check_key(pending: Pending, credential: str, purpose: str, *, now: datetime) -> bool:
+@dataclass(frozen=True)
+class KeyChecked:
+    """The outcome of one assertion; `signal` is what the page tells the browser about a credential of nobody."""
+
+    ok: bool
+    signal: dict[str, str] | None = None
+
+
+def check_key(pending: Pending, credential: str, purpose: str, *, now: datetime) -> KeyChecked:
     """Check an assertion: `passkey` names the account by itself, `key` stands beside the password."""
     taken = update(PendingLogin).where(
         PendingLogin.id == pending.id,
@@ -280,7 +291,7 @@ def check_key(pending: Pending, credential: str, purpose: str, *, now: datetime)
         pending.challenge is None
         or db.session().scalar(taken.values(challenge=None).returning(PendingLogin.id)) is None
     ):
-        return False
+        return KeyChecked(False)
     if purpose == "key" and (pending.account_id is None or Factor.PASSWORD not in pending.proved):
         raise LoginExpired("key before password")
     found = webauthn.verify_assertion(
@@ -292,39 +303,28 @@ def check_key(pending: Pending, credential: str, purpose: str, *, now: datetime)
     )
     if not isinstance(found, webauthn.Assertion):
         _note_refused_key(found, now=now)
-        return False
+        return KeyChecked(False, found.signal)
     account = accounts.get(found.account_id)
     if account.disabled:
-        return False
+        return KeyChecked(False)
     factor = Factor.PASSKEY if found.user_verified else Factor.SECURITY_KEY
     senior = _is_senior(account.id, found.authenticator_id, now)
     named = {"account_id": account.id, "epoch": account.epoch} if purpose == "passkey" else {}
-    _prove(pending, factor, senior=senior, hardware=found.hardware, **named)
-    return True
+    attested = pending.attested or (senior and found.attested)
+    _prove(pending, factor, senior=senior, hardware=found.hardware, attested=attested, **named)
+    return KeyChecked(True)
 
 
 def _note_refused_key(refused: webauthn.Refused, *, now: datetime) -> None:
-    """Log a refused key; one whose counter went back may have been copied, which its owner is told (WebAuthn 7.2)."""
-    if refused.account_id is None:
-        return
-    reason = refused.reason.value
-    audit.record(
-        EventType.SECOND_FACTOR_FAILED,
-        account_id=refused.account_id,
-        at=now,
-        client=client(),
-        factor="webauthn",
-        reason=reason,
-    )
-    if refused.reason is webauthn.Reason.COUNTER_BACK:
-        username = accounts.get(refused.account_id).username
-        mail.notify(
-            refused.account_id,
-            "key_refused",
-            subject=f"A key of {username} was refused",
-            now=now,
-            username=username,
+    """Log a refused key with the account whose it is."""
+    if refused.account_id is not None:
+        audit.record(
+            EventType.SECOND_FACTOR_FAILED,
+            account_id=refused.account_id,
+            at=now,
             client=client(),
+            factor="webauthn",
+            reason=refused.reason.value,
         )
 
 
@@ -338,7 +338,8 @@ def note_enrolled(pending: Pending, enrolled: enrolment.Enrolled, *, now: dateti
     if pending.account_id is None:
         raise LoginExpired("enrolled without an account")
     senior = _is_senior(pending.account_id, enrolled.authenticator_id, now)
-    _prove(pending, enrolled.factor, senior=senior, hardware=enrolled.hardware)
+    attested = pending.attested or (senior and enrolled.attested)
+    _prove(pending, enrolled.factor, senior=senior, hardware=enrolled.hardware, attested=attested)
 
 
 def drop(pending: Pending, *, now: datetime) -> None:

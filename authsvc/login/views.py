@@ -73,9 +73,15 @@ def submit_password() -> ResponseReturnValue:
     return advance(token)
 
 
-def _start_page(*, username: str, error: str | None) -> str:
+def _start_page(*, username: str, error: str | None, signal: dict[str, str] | None = None) -> str:
     allow_form_to_lead_to(query_field("next"))
-    return render_template("login/start.html", username=username, error=error, next_path=query_field("next") or None)
+    return render_template(
+        "login/start.html",
+        username=username,
+        error=error,
+        next_path=query_field("next") or None,
+        unknown_credential=signal,
+    )
 
 
 @bp.post("/login/passkey/options")
@@ -103,9 +109,10 @@ def submit_passkey() -> ResponseReturnValue:
     """Check a passkey: first and second factor at once."""
     pending = service.current(PASSKEY_COOKIE)
     credential = text_field("credential", max_length=20_000)
-    if not service.check_key(pending, credential, "passkey", now=request_time()):
+    checked = service.check_key(pending, credential, "passkey", now=request_time())
+    if not checked.ok:
         error = "That passkey could not be used. Try again, or sign in with your password."
-        return _start_page(username="", error=error), 401
+        return _start_page(username="", error=error, signal=checked.signal), 401
     service.set_next(pending, query_field("next"))
     return advance(cookie(PASSKEY_COOKIE))
 
@@ -192,7 +199,7 @@ def key_options() -> ResponseReturnValue:
 def submit_key() -> ResponseReturnValue:
     """Check a key beside the password."""
     pending = service.current()
-    if not service.check_key(pending, text_field("credential", max_length=20_000), "key", now=request_time()):
+    if not service.check_key(pending, text_field("credential", max_length=20_000), "key", now=request_time()).ok:
         return _page(pending, error="That key could not be used here. Please try again.", failed_way="key"), 401
     return advance(cookie(COOKIE))
 

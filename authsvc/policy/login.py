@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from authsvc.core.assurance import AUTHENTICATORS, FIRST_FACTORS, PHISHING_RESISTANT, Acr, Factor
 from authsvc.policy.hold import HoldCause
-from authsvc.policy.mandate import Mandate
+from authsvc.policy.mandate import Mandate, Strength
 
 
 class Mailbox(StrEnum):
@@ -17,6 +17,30 @@ class Mailbox(StrEnum):
     GOOD = "good"  # a code proves the mailbox
     DOUBTFUL = "doubtful"  # a code may be sent, but the sign-in completes into a hold
     LOST = "lost"  # no code may be sent
+
+
+def second_factors(enrolled: frozenset[Factor], *, mandate: Mandate | None, keys_only: bool) -> frozenset[Factor]:
+    """Second factors that will do, at sign-in and in a reset: none where nothing is enrolled.
+
+    Those that satisfy the mandate in force, or all where none does; keys and passkeys alone for an account that
+    switched weaker ones off, also when it has none left (decision 0018). Raises nothing.
+    """
+    if enrolled and keys_only:
+        return PHISHING_RESISTANT
+    kinds = {kind for kind in enrolled if mandate is not None and mandate.satisfied_by(frozenset({kind}))}
+    usable: set[Factor] = set()
+    for kind in kinds or enrolled:
+        usable |= PHISHING_RESISTANT if kind in PHISHING_RESISTANT else {kind}
+    return frozenset(usable)
+
+
+def keys_alone(enrolled: frozenset[Factor], *, mandate: Mandate | None, keys_only: bool) -> bool:
+    """Are keys and passkeys the only proofs of this account? Its owner said so, or a mandate that is met does.
+
+    Before such a mandate is met, weaker ones are needed to enrol what it asks for. Source: decision 0018.
+    """
+    asked_for = mandate is not None and mandate.strength is Strength.PHISHING_RESISTANT
+    return keys_only or (asked_for and bool(enrolled & PHISHING_RESISTANT))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,21 +59,21 @@ class LoginFacts:
     password_must_change: bool = False
     password_replaced: bool = False  # in this sign-in, because it had to be
     mandate: Mandate | None = None  # only when in force
+    keys_only: bool = False  # the owner switched weaker second steps off
+    attested: bool = False  # one of `senior` is hardware whose attestation was verified
     long_absent: bool = False  # no sign-in for 12 months
 
     def sufficient(self) -> frozenset[Factor]:
-        """Second factors that will do: those that satisfy the mandate, or all where none does."""
-        kinds = {k for k in self.enrolled if self.mandate is not None and self.mandate.satisfied_by(frozenset({k}))}
-        usable: set[Factor] = set()
-        for kind in kinds or self.enrolled:
-            usable |= PHISHING_RESISTANT if kind in PHISHING_RESISTANT else {kind}
-        return frozenset(usable)
+        """Second factors that will do."""
+        return second_factors(self.enrolled, mandate=self.mandate, keys_only=self.keys_only)
 
     def acr(self) -> Acr:
-        """The strength reached. Junior authenticators sign in and raise nothing (POLICY 3)."""
+        """The strength reached. Junior authenticators and recovery codes sign in and raise nothing (POLICY 1, 3)."""
+        if Factor.RECOVERY_CODE in self.proved:
+            return Acr.AAL1
         with_password = self.senior if Factor.PASSWORD in self.proved else frozenset()
         if Factor.PASSKEY in self.senior or Factor.SECURITY_KEY in with_password:
-            return Acr.PHR
+            return Acr.PHRH if self.attested else Acr.PHR
         return Acr.AAL2 if Factor.TOTP in with_password else Acr.AAL1
 
     def hold_cause(self) -> HoldCause | None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import assert_never
 
-from authsvc.core.assurance import AUTHENTICATORS, Factor
+from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Factor
 
 # npm's definition of high impact, which made a second factor mandatory there in 2022.
 HIGH_WEEKLY_DOWNLOADS = 1_000_000
@@ -21,6 +21,7 @@ class Strength(StrEnum):
     """What a mandate asks for."""
 
     ANY_SECOND_FACTOR = "any_second_factor"
+    PHISHING_RESISTANT = "phishing_resistant"  # a key or passkey: the top tier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,8 @@ class Mandate:
         match self.strength:
             case Strength.ANY_SECOND_FACTOR:
                 return bool(kinds & AUTHENTICATORS)
+            case Strength.PHISHING_RESISTANT:
+                return bool(kinds & PHISHING_RESISTANT)
         assert_never(self.strength)
 
 

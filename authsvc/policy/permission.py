@@ -30,6 +30,7 @@ TABLE: dict[Action, Rule] = {
     Action.ADD_AUTHENTICATOR: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
     Action.REMOVE_AUTHENTICATOR: Rule(in_hold=False, step_up=True),
     Action.RENEW_RECOVERY_CODES: Rule(in_hold=False, under_unmet_mandate=True, step_up=True),
+    Action.SWITCH_WEAKER_WAYS: Rule(in_hold=False, step_up=True),
     Action.CHANGE_PASSWORD: Rule(in_hold=False, step_up=True),
     Action.ADD_ADDRESS: Rule(in_hold=True, step_up=True),
     Action.VERIFY_ADDRESS: Rule(in_hold=True),
@@ -88,15 +89,18 @@ class StepUpProofs:
         return any(needed <= proved for needed in self.any_of) and (mailbox_checked or not self.mailbox)
 
 
-def step_up_proofs(senior: Iterable[Factor], *, mailbox_usable: bool) -> StepUpProofs:
+def step_up_proofs(senior: Iterable[Factor], *, mailbox_usable: bool, keys_alone: bool = False) -> StepUpProofs:
     """What a step-up takes: a senior authenticator of the strongest class the account has (POLICY 4).
 
     A key without user verification stands only beside the password (attack W03). Accounts without a senior
-    authenticator prove password and mailbox; where the mailbox is lost, nothing here will do.
+    authenticator prove password and mailbox; where the mailbox is lost, nothing here will do. Nor will anything
+    where keys are the only proofs (`login.keys_alone`) and none is senior yet.
     """
     kinds = frozenset(senior) & AUTHENTICATORS
     if kinds & PHISHING_RESISTANT:
         return StepUpProofs((frozenset({Factor.PASSKEY}), frozenset({Factor.SECURITY_KEY, Factor.PASSWORD})))
+    if keys_alone:
+        return StepUpProofs(())
     if Factor.TOTP in kinds:
         return StepUpProofs((frozenset({Factor.TOTP}),))
     return StepUpProofs((frozenset({Factor.PASSWORD}),), mailbox=True) if mailbox_usable else StepUpProofs(())

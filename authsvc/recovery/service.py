@@ -17,7 +17,7 @@ from authsvc.core.errors import Gone, TooMany
 from authsvc.core.web import Client, settings
 from authsvc.policy.domain_verdict import Impact
 from authsvc.policy.hold import HoldCause
-from authsvc.policy.login import Mailbox
+from authsvc.policy.login import Mailbox, second_factors
 from authsvc.policy.reset_gate import EVIDENCE_MAX_AGE, Allow, Block, Defer, ResetFacts, block_stands, decide
 from authsvc.recovery.models import ResetLink, ResetRequest
 
@@ -30,6 +30,12 @@ DECIDED_WITHIN = timedelta(hours=1)  # a request that nobody took up for longer 
 MAX_LIVE_LINKS = 3
 ONE_MAIL_EVERY = timedelta(minutes=15)  # once the budget is empty (POLICY 7)
 WARN_AGAIN_AFTER = timedelta(days=1)  # of a refusal for a reason that was mailed before
+
+WRONG_CODE = "That was not right. Please try again."
+WRONG_KEY = (
+    "That key could not be used. A new password takes a key or passkey that asks for its PIN, your fingerprint or your "
+    "face; one that is only touched is not enough here."
+)
 
 REASONS = {
     "NOT_REGISTERED": "its domain is not registered any more.",
@@ -225,7 +231,7 @@ class Open:
 
     id: int
     account: AccountView
-    factors: frozenset[Factor]  # enrolled; one of them is proved as well
+    factors: frozenset[Factor]  # one of them is proved as well; empty where nothing is enrolled
     challenge: bytes | None
 
     def way(self, wanted: str) -> str | None:
@@ -256,17 +262,20 @@ def find(token: str, *, now: datetime) -> Open:
     address = next((a for a in accounts.addresses(row.account_id) if a.id == row.address_id), None)
     if address is None or domains.mailbox_worth(address) is not Mailbox.GOOD:
         raise LinkGone(f"address {row.address_id} is not what it was")
+    account = accounts.get(row.account_id)
+    enrolled = frozenset(a.kind for a in accounts.enrolled(account.id, now=now))
+    mandate = mandates.in_force(account.id, now=now)
     return Open(
         id=row.id,
-        account=accounts.get(row.account_id),
-        factors=frozenset(a.kind for a in accounts.enrolled(row.account_id, now=now)),
+        account=account,
+        factors=second_factors(enrolled, mandate=mandate, keys_only=account.keys_only),
         challenge=row.challenge,
     )
 
 
 def key_options(link: Open) -> str:
-    """Options for a WebAuthn assertion, bound to this link."""
-    options, challenge = webauthn.begin_assertion(link.account.id, user_verification="preferred")
+    """Options for a WebAuthn assertion, bound to this link. No password stands beside it, so the user is verified."""
+    options, challenge = webauthn.begin_assertion(link.account.id, user_verification="required")
     db.session().execute(update(ResetLink).where(ResetLink.id == link.id).values(challenge=challenge))
     return options
 
@@ -292,7 +301,7 @@ def reset(
         authenticator_id = _prove(link, code=code, credential=credential, now=now)
         if authenticator_id is None:
             audit.record(EventType.SECOND_FACTOR_FAILED, account_id=account.id, at=now, client=client)
-            return Refused("code" if code else "credential", "That was not right. Please try again.")
+            return Refused("code", WRONG_CODE) if code else Refused("credential", WRONG_KEY)
     senior = any(a.id == authenticator_id and a.senior for a in accounts.enrolled(account.id, now=now))
     hashed = passwords.hash_new(new_password)
     if accounts.lock(account.id).epoch != account.epoch:
@@ -319,15 +328,20 @@ def reset(
 
 
 def _prove(link: Open, *, code: str, credential: str, now: datetime) -> int | None:
-    """The authenticator that was proved, or None. A reset never replaces an enrolled factor (attack R10)."""
+    """The authenticator that was proved, or None. A reset never replaces an enrolled factor (attack R10).
+
+    A key has to verify its user here, since no password is proved beside it (decision 0018).
+    """
     if credential and link.challenge is not None:
         taken = update(ResetLink).where(ResetLink.id == link.id, ResetLink.challenge == link.challenge)
         if db.session().scalar(taken.values(challenge=None).returning(ResetLink.id)) is None:
             return None
         found = webauthn.verify_assertion(
-            credential, link.challenge, account_id=link.account.id, user_verification_required=False, now=now
+            credential, link.challenge, account_id=link.account.id, user_verification_required=True, now=now
         )
         return found.authenticator_id if isinstance(found, webauthn.Assertion) else None
+    if Factor.TOTP not in link.factors:
+        return None
     subject = budgets.subject_of(link.account.id, "")
     charge = budgets.charge("second_factor", subject, None, now=now)
     if not charge.allowed:

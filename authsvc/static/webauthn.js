@@ -103,6 +103,14 @@
     }
   }
 
+  // Tells the browser which passkeys are good here, so that it no longer offers others (WebAuthn Level 3, 5.1.10).
+  function signal(method, name) {
+    const place = document.querySelector(`[data-${name}]`);
+    if (place) window.PublicKeyCredential?.[method]?.(JSON.parse(place.getAttribute(`data-${name}`))).catch(() => {});
+  }
+  signal("signalUnknownCredential", "unknown-credential");
+  signal("signalAllAcceptedCredentials", "accepted-credentials");
+
   for (const form of document.querySelectorAll("form[data-webauthn]")) {
     if (!window.PublicKeyCredential) {
       say(form, "This browser cannot use keys or passkeys here. Please choose another way.");

@@ -7,10 +7,10 @@ from typing import Literal
 
 from sqlalchemy import bindparam, or_, select, update
 from webauthn import generate_authentication_options, options_to_json, verify_authentication_response
-from webauthn.helpers import parse_authentication_credential_json, parse_client_data_json
+from webauthn.helpers import bytes_to_base64url, parse_authentication_credential_json, parse_client_data_json
 from webauthn.helpers.structs import CredentialDeviceType, UserVerificationRequirement
 
-from authsvc import accounts, audit
+from authsvc import accounts, audit, mail
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.errors import BadInput
@@ -23,7 +23,8 @@ UNREADABLE = "What your key or browser answered could not be read. Please try ag
 class Reason(StrEnum):
     """Why an assertion is refused; for logs, and for pages that may tell the person."""
 
-    UNKNOWN_CREDENTIAL = "unknown_credential"  # removed, or never ours
+    UNKNOWN_CREDENTIAL = "unknown_credential"  # removed, or never ours: browsers may be told to forget it
+    NOT_ENROLLED = "not_enrolled"  # stored, but out of force
     OTHER_ACCOUNT = "other_account"  # attack W05
     CHECK_FAILED = "check_failed"  # challenge, origin, RP ID, presence or signature (attack W01)
     NO_USER_VERIFICATION = "no_user_verification"  # attack W03
@@ -35,23 +36,29 @@ class Reason(StrEnum):
 class Assertion:
     """What was proved. `user_verified` makes it a passkey (POLICY 1), else it is a security key.
 
-    `hardware`: the key cannot leave its device, as far as it says so itself.
+    `hardware`: the key cannot leave its device, as far as it says so itself; `attested`: its maker said so, too.
     """
 
     account_id: int
     authenticator_id: int
     user_verified: bool
     hardware: bool
+    attested: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """Nothing was proved. Account and authenticator are those the credential id names, where it is known."""
+    """Nothing was proved. Account and authenticator are those the credential id names, where it is known.
+
+    `signal` is for a credential that exists nowhere here: what a page may tell the browser by
+    `signalUnknownCredential` (WebAuthn Level 3, 5.1.10.2). It repeats what the browser sent and nothing else.
+    """
 
     reason: Reason
     detail: str = ""
     account_id: int | None = None
     authenticator_id: int | None = None
+    signal: dict[str, str] | None = None
 
 
 _BY_CREDENTIAL = select(WebauthnCredential).where(WebauthnCredential.credential_id == bindparam("credential_id"))
@@ -84,7 +91,7 @@ def verify_assertion(
     """Check an answer to `begin_assertion`; the account comes from the credential (WebAuthn Level 3, 7.2).
 
     `challenge` is the one the caller stored and has just spent. With `account_id`, credentials of others are
-    refused; without, the answer must carry the user handle too. A counter that goes back is recorded here.
+    refused; without, the answer must carry the user handle too. Of a counter that goes back the owner is told here.
     Raises BadInput when this is no credential at all.
     """
     try:
@@ -92,12 +99,15 @@ def verify_assertion(
     except Exception as error:  # hostile input makes the library raise much more than its own errors
         raise BadInput(f"{type(error).__name__}: {error}", message=UNREADABLE) from error
     row = db.session().scalar(_BY_CREDENTIAL, {"credential_id": credential.raw_id})
-    if row is None or all(a.id != row.authenticator_id for a in accounts.enrolled(row.account_id, now=now)):
-        return Refused(reason=Reason.UNKNOWN_CREDENTIAL)
+    if row is None:
+        signal = {"rpId": settings().host, "credentialId": bytes_to_base64url(credential.raw_id)}
+        return Refused(reason=Reason.UNKNOWN_CREDENTIAL, signal=signal)
 
     def refused(reason: Reason, detail: str = "") -> Refused:
         return Refused(reason=reason, detail=detail, account_id=row.account_id, authenticator_id=row.authenticator_id)
 
+    if all(a.id != row.authenticator_id for a in accounts.enrolled(row.account_id, now=now)):
+        return refused(Reason.NOT_ENROLLED)
     if account_id is not None and row.account_id != account_id:
         return refused(Reason.OTHER_ACCOUNT)
     handle = credential.response.user_handle  # security keys leave it out when the account was named to them
@@ -123,15 +133,7 @@ def verify_assertion(
     if user_verification_required and not row.user_verified_at_registration:
         return refused(Reason.SECOND_FACTOR_ONLY)
     if not _count(row.authenticator_id, found.new_sign_count, backed_up=found.credential_backed_up):
-        audit.record(
-            EventType.AUTHENTICATOR_COUNTER_BACK,
-            account_id=row.account_id,
-            at=now,
-            client=client(),
-            authenticator_id=row.authenticator_id,
-            stored=row.sign_count,
-            sent=found.new_sign_count,
-        )
+        _warn_of_copy(row, found.new_sign_count, now=now)
         return refused(Reason.COUNTER_BACK, f"{row.sign_count} stored, {found.new_sign_count} sent")
     accounts.note_use(row.authenticator_id, now=now, backed_up=found.credential_backed_up)
     return Assertion(
@@ -139,6 +141,29 @@ def verify_assertion(
         authenticator_id=row.authenticator_id,
         user_verified=found.user_verified and row.user_verified_at_registration,
         hardware=not row.backup_eligible,
+        attested=row.attested,
+    )
+
+
+def _warn_of_copy(row: WebauthnCredential, sent: int, *, now: datetime) -> None:
+    """Log a counter that went back, and mail the owner: somebody may have a copy of the key (7.2, step 22)."""
+    audit.record(
+        EventType.AUTHENTICATOR_COUNTER_BACK,
+        account_id=row.account_id,
+        at=now,
+        client=client(),
+        authenticator_id=row.authenticator_id,
+        stored=row.sign_count,
+        sent=sent,
+    )
+    username = accounts.get(row.account_id).username
+    mail.notify(
+        row.account_id,
+        "key_refused",
+        subject=f"A key of {username} was refused",
+        now=now,
+        username=username,
+        client=client(),
     )
 
 

@@ -29,6 +29,7 @@ class WebauthnCredential(Row):
     transports: Mapped[list[Any]]
     backup_eligible: Mapped[bool]  # may be synced; never changes
     backed_up: Mapped[bool]  # is synced by now
+    attested: Mapped[bool] = mapped_column(default=False)  # hardware, and its maker's proof was checked: decision 0018
     user_verified_at_registration: Mapped[bool]  # if not, never a first factor: decision 0020
 
 

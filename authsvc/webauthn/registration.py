@@ -20,6 +20,7 @@ from authsvc.core import db
 from authsvc.core.assurance import Factor
 from authsvc.core.errors import AuthError
 from authsvc.core.web import settings
+from authsvc.webauthn import attestation
 from authsvc.webauthn.models import TIMEOUT, WebauthnCredential, descriptors
 
 RP_NAME = "authsvc"
@@ -42,13 +43,24 @@ class CredentialTaken(RegistrationRefused):
     message = "This key or passkey is registered here already. Use another one, or remove it first."
 
 
+class NotAllowed(RegistrationRefused):
+    """The operator lists the models that may be enrolled, and this is none of them, or cannot show that it is."""
+
+    code = "authenticator_not_allowed"
+    message = (
+        "Only certain models of security key can be added here, and this one is not among them or did not show its "
+        "maker's certificate. Use another key, and allow your browser to show its make and model."
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Registered:
-    """What was enrolled. `hardware`: the key cannot leave its device, as far as it says so itself."""
+    """What was enrolled. `hardware`: the key cannot leave its device; `attested`: its maker vouches for that."""
 
     authenticator_id: int
     user_verified: bool
     hardware: bool
+    attested: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +75,14 @@ class _Checked:
     backup_eligible: bool
     backed_up: bool
     user_verified: bool
+    attested: bool
 
 
 def begin_registration(account_id: int) -> tuple[str, bytes]:
     """Options as JSON, and the challenge for the caller to store and spend.
 
     User verification and discoverability are wished for, not demanded: a key without a PIN still makes
-    a good second factor. Attestation is not asked for, since nothing is decided by it.
+    a good second factor. Attestation is asked for only where there are roots to check it against.
     """
     account = accounts.get(account_id)
     options = generate_registration_options(
@@ -78,7 +91,7 @@ def begin_registration(account_id: int) -> tuple[str, bytes]:
         user_name=account.username,
         user_id=account.sub.encode(),
         timeout=int(TIMEOUT.total_seconds() * 1000),
-        attestation=AttestationConveyancePreference.NONE,
+        attestation=AttestationConveyancePreference("direct" if attestation.roots() else "none"),
         authenticator_selection=AuthenticatorSelectionCriteria(
             resident_key=ResidentKeyRequirement.PREFERRED,
             require_resident_key=False,
@@ -131,6 +144,7 @@ def finish_registration(
             transports=checked.transports,
             backup_eligible=checked.backup_eligible,
             backed_up=checked.backed_up,
+            attested=checked.attested,
             user_verified_at_registration=checked.user_verified,
         )
     )
@@ -142,12 +156,27 @@ def finish_registration(
         authenticator_id=authenticator_id,
         user_verified=checked.user_verified,
         hardware=not checked.backup_eligible,
+        attested=checked.attested,
     )
 
 
 def credential_ids(account_id: int) -> list[str]:
-    """The account's credential ids in base64url, for `signalAllAcceptedCredentials` in the browser."""
+    """The account's credential ids in base64url, those out of force included."""
     return [bytes_to_base64url(found.id) for found in descriptors(account_id)]
+
+
+def accepted_credentials(account_id: int) -> dict[str, object]:
+    """What a page tells the browser by `signalAllAcceptedCredentials` (WebAuthn Level 3, 5.1.10.3), for its owner."""
+    user_id = bytes_to_base64url(accounts.get(account_id).sub.encode())
+    return {"rpId": settings().host, "userId": user_id, "allAcceptedCredentialIds": credential_ids(account_id)}
+
+
+def attested(account_id: int) -> set[int]:
+    """Of the account's authenticators, those whose hardware was verified when they were enrolled."""
+    query = select(WebauthnCredential.authenticator_id).where(
+        WebauthnCredential.account_id == account_id, WebauthnCredential.attested
+    )
+    return set(db.session().scalars(query))
 
 
 def revoke(authenticator_id: int) -> None:
@@ -166,12 +195,16 @@ def _check(credential_json: str, challenge: bytes) -> _Checked:
             expected_origin=settings().base_url,
         )
         framed = parse_client_data_json(credential.response.client_data_json).cross_origin
+        backup_eligible = found.credential_device_type is CredentialDeviceType.MULTI_DEVICE
+        attested = not backup_eligible and attestation.verified(credential, challenge)
     except Exception as error:  # hostile input makes the library raise much more than its own errors
         raise RegistrationRefused(f"{type(error).__name__}: {error}") from error
     if framed:
         raise RegistrationRefused("made in a frame of another site")
     if len(found.credential_id) > MAX_CREDENTIAL_ID_BYTES:
         raise RegistrationRefused(f"credential id of {len(found.credential_id)} bytes")
+    if not attestation.allowed(found.aaguid, attested=attested):
+        raise NotAllowed(f"AAGUID {found.aaguid}, {'attested' if attested else 'not attested'}")
     known = select(WebauthnCredential.account_id).where(WebauthnCredential.credential_id == found.credential_id)
     if (owner := db.session().scalar(known)) is not None:
         raise CredentialTaken(f"exists on account {owner}")
@@ -181,7 +214,8 @@ def _check(credential_json: str, challenge: bytes) -> _Checked:
         sign_count=found.sign_count,
         aaguid=found.aaguid,
         transports=[transport.value for transport in credential.response.transports or []],
-        backup_eligible=found.credential_device_type is CredentialDeviceType.MULTI_DEVICE,
+        backup_eligible=backup_eligible,
         backed_up=found.credential_backed_up,
         user_verified=found.user_verified,
+        attested=attested,
     )

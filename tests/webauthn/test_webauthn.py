@@ -188,7 +188,11 @@ def test_a_passkey_names_its_account_and_proves_its_user(app: Flask) -> None:
     alice, key = new_account(app, "alice"), Authenticator()
     registered = enrol(app, alice, key)
     assert prove(app, key) == Assertion(
-        account_id=alice, authenticator_id=registered.authenticator_id, user_verified=True, hardware=True
+        account_id=alice,
+        authenticator_id=registered.authenticator_id,
+        user_verified=True,
+        hardware=True,
+        attested=False,
     )
     with request_to(app):
         assert accounts.enrolled(alice, now=LATER)[0].last_used_at == LATER
@@ -283,12 +287,15 @@ def test_a_passkey_sign_in_without_user_handle_is_refused(app: Flask) -> None:
 
 def test_an_unknown_key_is_refused(app: Flask) -> None:
     alice, key = new_account(app, "alice"), Authenticator(user_handle=b"alice")
-    assert prove(app, key) == Refused(reason=Reason.UNKNOWN_CREDENTIAL)
-    assert prove(app, key, alice) == Refused(reason=Reason.UNKNOWN_CREDENTIAL)
+    signal = {"rpId": "localhost", "credentialId": bytes_to_base64url(key.credential_id)}
+    for account_id in (None, alice):
+        assert prove(app, key, account_id) == Refused(reason=Reason.UNKNOWN_CREDENTIAL, signal=signal)
 
 
 @pytest.mark.parametrize("by_register_alone", [True, False])
-def test_a_revoked_key_is_unknown(app: Flask, by_register_alone: bool) -> None:
+def test_a_revoked_key_is_refused_and_the_browser_may_forget_it_once_its_row_is_gone(
+    app: Flask, by_register_alone: bool
+) -> None:
     alice, key = new_account(app, "alice"), Authenticator()
     authenticator_id = enrol(app, alice, key).authenticator_id
     with request_to(app):
@@ -296,7 +303,10 @@ def test_a_revoked_key_is_unknown(app: Flask, by_register_alone: bool) -> None:
         if not by_register_alone:
             webauthn.revoke(authenticator_id)
             assert webauthn.credential_ids(alice) == []
-    assert reason(prove(app, key)) is Reason.UNKNOWN_CREDENTIAL
+    found = prove(app, key)
+    assert reason(found) is (Reason.NOT_ENROLLED if by_register_alone else Reason.UNKNOWN_CREDENTIAL)
+    assert isinstance(found, Refused)
+    assert (found.signal is None) == by_register_alone
 
 
 @pytest.mark.attack("W01")
