@@ -45,7 +45,8 @@ def create_app(
     app.extensions["authsvc.settings"] = settings
     app.extensions["authsvc.clock"] = clock
     app.extensions["authsvc.keys"] = _keys(settings)
-    app.extensions["authsvc.adapters"] = parts or adapters.connect(settings)
+    app.extensions["authsvc.adapters"] = parts = parts or adapters.connect(settings)
+    app.extensions["authsvc.places"] = parts.places.look_up
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     if settings.trusted_proxies:
         hops = settings.trusted_proxies

@@ -56,6 +56,15 @@ class BrowserView:
         return self.known_for(now) >= SENIOR_AFTER
 
 
+@dataclass(frozen=True, kw_only=True)
+class Remembered:
+    """A browser after a sign-in: its row for the account, whether that is new, and what its cookie is to hold."""
+
+    id: int
+    is_new: bool
+    token: str
+
+
 _LIVE = (
     select(*(getattr(Browser, name) for name in BrowserView.__dataclass_fields__))
     .join(AccountRow, AccountRow.id == Browser.account_id)
@@ -78,14 +87,23 @@ def of_account(account_id: int) -> list[BrowserView]:
     return [BrowserView(**row._mapping) for row in db.execute(_OF_ACCOUNT, {"account_id": account_id})]
 
 
-def remember(token: str, account_id: int, *, epoch: int, client: Client, now: datetime) -> tuple[int, bool]:
-    """Note a completed sign-in from this browser; returns the row's id and whether it is new to the account."""
+def remember(token: str, account_id: int, *, epoch: int, client: Client, now: datetime) -> Remembered:
+    """Note a completed sign-in from this browser. `token` is what its cookie holds, which may be anything.
+
+    A cookie stays while it names a browser that this account knows. Otherwise it gets a new random name of ours, and
+    the rows of other accounts in this browser move to it: whoever planted the old one, or keeps a copy, holds nothing
+    that this account will ever know (attacks S01, T14).
+    """
     known = find(token, account_id)
     if known is not None:
         change = update(Browser).where(Browser.id == known.id)
         db.session().execute(change.values(last_seen_at=now, ip=client.ip, browser=client.browser))
-        return known.id, False
-    digest = crypto.digest(token)
+        return Remembered(id=known.id, is_new=False, token=token)
+    renamed = crypto.random_token()
+    digest = crypto.digest(renamed)
+    if token:
+        rows = update(Browser).where(Browser.digest == crypto.digest(token))
+        db.session().execute(rows.values(digest=digest))
     stale = update(Browser).where(Browser.digest == digest, Browser.account_id == account_id)
     fresh = {
         "epoch": epoch,
@@ -96,11 +114,11 @@ def remember(token: str, account_id: int, *, epoch: int, client: Client, now: da
     }
     again = db.session().scalar(stale.values(forgotten_at=None, **fresh).returning(Browser.id))
     if again is not None:  # forgotten, or of an earlier epoch: it begins anew
-        return again, True
+        return Remembered(id=again, is_new=True, token=renamed)
     row = Browser(digest=digest, account_id=account_id, **fresh)
     db.session().add(row)
     db.session().flush()
-    return row.id, True
+    return Remembered(id=row.id, is_new=True, token=renamed)
 
 
 def carry_over(browser_id: int, *, epoch: int) -> None:
@@ -114,3 +132,14 @@ def forget(account_id: int, browser_id: int, *, now: datetime) -> bool:
         Browser.id == browser_id, Browser.account_id == account_id, Browser.forgotten_at.is_(None)
     )
     return db.session().scalar(change.values(forgotten_at=now).returning(Browser.id)) is not None
+
+
+def was_senior(token: str, account_id: int, *, at: datetime) -> bool:
+    """True when the account had known this browser for 72 h at a past time; what was issued since does not matter."""
+    query = select(Browser.id).where(
+        Browser.digest == crypto.digest(token),
+        Browser.account_id == account_id,
+        Browser.first_seen_at <= at - SENIOR_AFTER,
+        Browser.forgotten_at.is_(None) | (Browser.forgotten_at >= at),
+    )
+    return bool(token) and db.session().scalar(query) is not None

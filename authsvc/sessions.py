@@ -1,9 +1,14 @@
-"""Browser sessions: issued, found, listed, ended. They live here; the browser holds a random name alone."""
+"""Browser sessions: issued, found, listed, ended. They live here; the browser holds a random name alone.
+
+Where the browser offered it, a session is bound to a key in the device (decision 0016): beside the name it then needs a
+short cookie, which `device_bound` renews for whoever proves that key. One SELECT compares both.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ForeignKey, String, bindparam, func, select, update
+from sqlalchemy import ForeignKey, String, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc.accounts import AccountRow
@@ -12,10 +17,13 @@ from authsvc.core.assurance import Acr
 from authsvc.core.db import BigId, Row
 from authsvc.core.web import Client
 
+COOKIE = "session"
+SHORT_COOKIE = "bound"  # beside it where the session is bound to a key in the device
 IDLE = timedelta(hours=12)
 LIFE = timedelta(days=30)
 MAX_LIVE = 20  # the least used one leaves
 TOUCH_EVERY = timedelta(minutes=5)  # so that reading a page does not write each time
+MAX_COUNTRIES = 8  # of one session and those it replaced
 
 
 class Session(Row):
@@ -36,6 +44,14 @@ class Session(Row):
     browser_id: Mapped[int | None] = mapped_column(ForeignKey("browsers.id"))
     ip: Mapped[str] = mapped_column(String(45))
     browser: Mapped[str] = mapped_column(String(60))
+    countries: Mapped[str] = mapped_column(String(40), server_default="")  # proved from there; codes, newest first
+    stepped_down: Mapped[str | None] = mapped_column(String(20))  # why; None while it counts
+    bound_key: Mapped[dict[str, Any] | None]  # public JWK of the device, with its `alg`
+    bound_digest: Mapped[bytes | None]  # the short cookie; None: not bound
+    bound_until: Mapped[datetime | None]
+    bound_before: Mapped[bytes | None]  # the short cookie before it, for requests under way
+    bound_before_until: Mapped[datetime | None]
+    bound_proved: Mapped[datetime | None]  # when the newest challenge that was answered had been made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +70,9 @@ class SessionView:
     browser_id: int | None
     ip: str
     browser: str
+    countries: tuple[str, ...]
+    stepped_down: str | None
+    bound: bool
 
 
 _LIVE = (
@@ -70,6 +89,9 @@ _LIVE = (
         Session.browser_id,
         Session.ip,
         Session.browser,
+        Session.countries,
+        Session.stepped_down,
+        Session.bound_digest.is_not(None).label("bound"),
     )
     .join(AccountRow, AccountRow.id == Session.account_id)
     .where(
@@ -81,7 +103,14 @@ _LIVE = (
         Session.created_at > bindparam("created_after"),
     )
 )
-_BY_DIGEST = _LIVE.where(Session.digest == bindparam("digest"))
+_NAMED = _LIVE.where(Session.digest == bindparam("digest"))
+_BY_DIGEST = _NAMED.where(
+    or_(
+        Session.bound_digest.is_(None),
+        and_(Session.bound_digest == bindparam("short"), Session.bound_until > bindparam("now")),
+        and_(Session.bound_before == bindparam("short"), Session.bound_before_until > bindparam("now")),
+    )
+)
 _OF_ACCOUNT = _LIVE.where(Session.account_id == bindparam("account_id")).order_by(
     Session.last_used_at.desc(), Session.id.desc()
 )
@@ -91,6 +120,7 @@ def _view(row: object) -> SessionView:
     values = dict(row._mapping)  # type: ignore[attr-defined]  # a Row of the select above
     values["acr"] = Acr(values["acr"])
     values["amr"] = frozenset(values["amr"].split())
+    values["countries"] = tuple(values["countries"].split())
     return SessionView(**values)
 
 
@@ -104,35 +134,50 @@ def issue(
     browser_id: int | None,
     client: Client,
     now: datetime,
-) -> str:
-    """Start a session and return the token for its cookie. Called by the sign-in door alone."""
+    replaces: SessionView | None = None,
+) -> tuple[int, str]:
+    """Start a session; returns its id and the token for its cookie. Called by the sign-in door alone.
+
+    From the session it replaces it takes the countries, so that somebody who goes back and forth is asked once.
+    """
     live = of_account(account_id, now=now)
     for surplus in live[MAX_LIVE - 1 :]:
         end(account_id, surplus.id, now=now)
     token = crypto.random_token()
-    db.session().add(
-        Session(
-            digest=crypto.digest(token),
-            account_id=account_id,
-            epoch=epoch,
-            acr=acr.value,
-            amr=" ".join(sorted(amr)),
-            auth_time=auth_time,
-            created_at=now,
-            last_used_at=now,
-            browser_id=browser_id,
-            ip=client.ip,
-            browser=client.browser,
-        )
+    before = replaces.countries if replaces and replaces.account_id == account_id else ()
+    countries = dict.fromkeys(code for code in (client.country, *before) if code)
+    row = Session(
+        digest=crypto.digest(token),
+        account_id=account_id,
+        epoch=epoch,
+        acr=acr.value,
+        amr=" ".join(sorted(amr)),
+        auth_time=auth_time,
+        created_at=now,
+        last_used_at=now,
+        browser_id=browser_id,
+        ip=client.ip,
+        browser=client.browser,
+        countries=" ".join(list(countries)[:MAX_COUNTRIES]),
     )
+    db.session().add(row)
     db.session().flush()
-    return token
+    return row.id, token
 
 
-def find(token: str, *, now: datetime) -> SessionView | None:
-    """The live session of a cookie."""
+def find(token: str, *, short: str, now: datetime) -> SessionView | None:
+    """The live session of a cookie. `short` is the short cookie, which counts where the session is bound to a key."""
     values = {"digest": crypto.digest(token), "idle_since": now - IDLE, "created_after": now - LIFE}
-    row = db.execute(_BY_DIGEST, values).first()
+    row = db.execute(_BY_DIGEST, {**values, "short": crypto.digest(short), "now": now}).first()
+    return _view(row) if row else None
+
+
+def find_named(token: str, *, now: datetime) -> SessionView | None:
+    """The live session of a cookie, key or no key: to end it, or to let its device prove the key. Gives no rights."""
+    if not token:
+        return None
+    values = {"digest": crypto.digest(token), "idle_since": now - IDLE, "created_after": now - LIFE}
+    row = db.execute(_NAMED, values).first()
     return _view(row) if row else None
 
 
@@ -145,6 +190,13 @@ def of_account(account_id: int, *, now: datetime) -> list[SessionView]:
 def touch(session_id: int, *, now: datetime) -> None:
     """Remember that the session was used."""
     db.session().execute(update(Session).where(Session.id == session_id).values(last_used_at=now))
+
+
+def step_down(session_id: int, *, why: str) -> bool:
+    """From now on it counts `aal1`, and its browser is asked to sign in again. False when it had already."""
+    change = update(Session).where(Session.id == session_id, Session.stepped_down.is_(None))
+    change = change.values(stepped_down=why, acr=Acr.AAL1.value)
+    return db.session().scalar(change.returning(Session.id)) is not None
 
 
 def rotate(session_id: int, *, epoch: int | None = None) -> str:
@@ -176,6 +228,14 @@ def end_all(account_id: int, *, now: datetime, but: int | None = None) -> int:
     change = update(Session).where(Session.account_id == account_id, Session.ended_at.is_(None))
     if but is not None:
         change = change.where(Session.id != but)
+    return len(db.session().scalars(change.values(ended_at=now).returning(Session.id)).all())
+
+
+def end_of_browser(account_id: int, browser_id: int, *, now: datetime) -> int:
+    """End the account's sessions in one browser; returns how many."""
+    change = update(Session).where(
+        Session.account_id == account_id, Session.browser_id == browser_id, Session.ended_at.is_(None)
+    )
     return len(db.session().scalars(change.values(ended_at=now).returning(Session.id)).all())
 
 

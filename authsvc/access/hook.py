@@ -9,14 +9,18 @@ from flask.typing import ResponseReturnValue
 from flask_login import AnonymousUserMixin, LoginManager, current_user
 from werkzeug.local import LocalProxy
 
-from authsvc import devices, holds, mandates, sessions, tokens
+from authsvc import audit, devices, holds, mail, mandates, sessions, tokens
+from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import Action, Principal, strength_now
 from authsvc.core.errors import Forbidden, NotSignedIn, wants_json
-from authsvc.core.web import check_csrf, cookie, local_path, request_time, set_cookie
-from authsvc.policy import permission
+from authsvc.core.web import Client, browser_family, check_csrf, client, cookie, local_path, request_time, set_cookie
+from authsvc.policy import permission, stepping_down
 
-SESSION_COOKIE = "session"
+ASKED_AGAIN = {
+    "other_browser": "Your session was seen in another kind of browser, so please prove again that it is you.",
+    "new_country": "Your session was seen in another country, so please prove again that it is you.",
+}
 BEARER = "Bearer "
 
 
@@ -65,7 +69,7 @@ def carry_over(response: Response, who: Principal, *, epoch: int) -> Response:
     """Keep the browser that raised the epoch signed in and known, under a new session name (POLICY 6, attack S01)."""
     if who.session_id is not None:
         token = sessions.rotate(who.session_id, epoch=epoch)
-        set_cookie(response, SESSION_COOKIE, token, max_age_seconds=int(sessions.LIFE.total_seconds()))
+        set_cookie(response, sessions.COOKIE, token, max_age_seconds=int(sessions.LIFE.total_seconds()))
     if who.browser_id is not None:
         devices.carry_over(who.browser_id, epoch=epoch)
     return response
@@ -80,7 +84,7 @@ def _load(req: Request) -> Principal | None:
             return None
         found: Principal | None = tokens.principal(header.removeprefix(BEARER).strip(), now=now)
     else:
-        found = _of_session(cookie(SESSION_COOKIE), now)
+        found = _of_session(cookie(sessions.COOKIE), now)
     if found is None:
         return None
     return replace(
@@ -91,8 +95,12 @@ def _load(req: Request) -> Principal | None:
 
 
 def _of_session(token: str, now: datetime) -> Principal | None:
-    session = sessions.find(token, now=now) if token else None
+    session = sessions.find(token, short=cookie(sessions.SHORT_COOKIE), now=now) if token else None
     if session is None:
+        return None
+    why = session.stepped_down or _step_down(session, now)
+    if why is not None:  # it opens nothing until its browser signs in again
+        g.asked_again = ASKED_AGAIN[why]
         return None
     if now - session.last_used_at >= sessions.TOUCH_EVERY:
         db.writing()
@@ -108,6 +116,43 @@ def _of_session(token: str, now: datetime) -> Principal | None:
         session_id=session.id,
         browser_id=session.browser_id,
     )
+
+
+def _step_down(session: sessions.SessionView, now: datetime) -> str | None:
+    """Step a session down that is seen where it should not be; says why, or None where it goes on."""
+    here = client()
+    decision = stepping_down.decide(
+        stepping_down.Seen(
+            family_then=browser_family(session.browser),
+            family_now=browser_family(here.browser),
+            countries=session.countries,
+            country_now=here.country,
+        )
+    )
+    match decision:
+        case stepping_down.Keep():
+            return None
+        case stepping_down.StepDown(why):
+            _note_step_down(session, why, here, now)
+            return why
+    assert_never(decision)
+
+
+def _note_step_down(session: sessions.SessionView, why: str, here: Client, now: datetime) -> None:
+    db.writing()
+    if sessions.step_down(session.id, why=why):
+        words = why.replace("_", " ")
+        audit.record(EventType.SESSION_STEPPED_DOWN, account_id=session.account_id, at=now, client=here, why=words)
+        mail.notify(
+            session.account_id,
+            "session_stepped_down",
+            subject=f"Session of {session.username} stopped",
+            now=now,
+            username=session.username,
+            why=why,
+            client=here,
+        )
+    db.commit()
 
 
 def _ask_to_sign_in() -> ResponseReturnValue:
@@ -154,7 +199,7 @@ def register(app: Flask) -> None:
     @app.context_processor
     def caller() -> dict[str, object]:
         nobody = not has_request_context() or getattr(request, "machine", False)  # a mail of the worker, a program
-        return {"principal": None if nobody else principal()}
+        return {"principal": None if nobody else principal(), "asked_again": g.get("asked_again")}
 
 
 def refusal(refused: permission.Refused, account_id: int) -> Forbidden:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import make_response, redirect, render_template, url_for
+from flask import Response, make_response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from authsvc import (
@@ -28,7 +28,7 @@ from authsvc.audit import EventType
 from authsvc.core.assurance import PHISHING_RESISTANT, Action, Principal
 from authsvc.core.errors import NotFound
 from authsvc.core.rate_limits import limited
-from authsvc.core.web import client, request_time, requires
+from authsvc.core.web import client, drop_cookie, place_words, request_time, requires
 from authsvc.policy.login import keys_alone
 
 UNUSUAL = frozenset(
@@ -116,7 +116,7 @@ def security() -> ResponseReturnValue:
             {
                 "id": b.id,
                 "browser": b.browser,
-                "place": b.ip,
+                "place": place_words(b.ip),
                 "first_seen_at": b.first_seen_at,
                 "last_seen_at": b.last_seen_at,
                 "senior": b.senior(now),
@@ -156,12 +156,20 @@ def _session(session: sessions.SessionView, own: int | None, now: datetime) -> d
     return {
         "id": session.id,
         "browser": session.browser,
-        "place": session.ip,
+        "place": place_words(session.ip),
         "started_at": session.created_at,
         "last_seen_at": session.last_used_at,
         "way": way_words(session.amr),
         "current": session.id == own,
+        "bound": session.bound,
+        "stopped": STOPPED.get(session.stepped_down or ""),
     }
+
+
+STOPPED = {
+    "other_browser": "Stopped: seen in another kind of browser",
+    "new_country": "Stopped: seen in another country",
+}
 
 
 def way_words(amr: frozenset[str]) -> str:
@@ -196,16 +204,28 @@ def end_other_sessions() -> ResponseReturnValue:
     return _back("sessions")
 
 
+@bp.post("/account/sessions/end-all")
+@requires(Action.END_SESSIONS)
+@limited("account")
+def end_all_sessions() -> ResponseReturnValue:
+    """Sign out everywhere, here too."""
+    who, now = access.require_principal(), request_time()
+    ended = sessions.end_all(who.account_id, now=now)
+    audit.record(EventType.SESSIONS_ENDED, account_id=who.account_id, at=now, client=client(), count=ended)
+    return _signed_out()
+
+
 @bp.post("/account/browsers/<int(max=9223372036854775807):browser_id>/forget")
 @requires(Action.FORGET_BROWSER)
 @limited("account")
 def forget_browser(browser_id: int) -> ResponseReturnValue:
-    """Forget a known browser."""
+    """Forget a known browser, and end the sessions in it; one's own browser, and one is signed out."""
     who, now = access.require_principal(), request_time()
     if not devices.forget(who.account_id, browser_id, now=now):
         raise NotFound(f"browser {browser_id}")
-    audit.record(EventType.BROWSER_FORGOTTEN, account_id=who.account_id, at=now, client=client())
-    return _back("browsers")
+    ended = sessions.end_of_browser(who.account_id, browser_id, now=now)
+    audit.record(EventType.BROWSER_FORGOTTEN, account_id=who.account_id, at=now, client=client(), sessions=ended)
+    return _signed_out() if browser_id == who.browser_id else _back("browsers")
 
 
 @bp.post("/account/tokens/<int(max=9223372036854775807):token_id>/revoke")
@@ -218,6 +238,12 @@ def revoke_token(token_id: int) -> ResponseReturnValue:
         raise NotFound(f"token {token_id}")
     audit.record(EventType.TOKEN_REVOKED, account_id=who.account_id, at=now, client=client())
     return _back("tokens")
+
+
+def _signed_out() -> Response:
+    response = make_response(redirect(url_for("login.start"), code=303))
+    drop_cookie(response, sessions.COOKIE)
+    return response
 
 
 def _back(part: str) -> ResponseReturnValue:

@@ -28,6 +28,8 @@ SENTENCES: dict[EventType, str] = {
     EventType.SESSIONS_ENDED: "Signed out everywhere else",
     EventType.SESSION_STEPPED_DOWN: "A session was stopped until it signs in again: {why}",
     EventType.SESSION_BOUND: "A session was bound to its device",
+    EventType.SESSION_STEPPED_DOWN: "A session was stopped until it signs in again: {why}",
+    EventType.SESSION_BOUND: "A session was bound to its device",
     EventType.AUTHENTICATOR_ENROLLED: "Added “{label}”",
     EventType.AUTHENTICATOR_RENAMED: "Renamed “{was}” to “{label}”",
     EventType.AUTHENTICATOR_REVOKED: "Removed “{label}”",

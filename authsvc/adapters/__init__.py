@@ -3,19 +3,20 @@
 Tests give the bundle other parts; `connect` makes the real ones from the settings.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Protocol
 
 from flask import current_app
 
 from authsvc.adapters.dns import DnsClient
+from authsvc.adapters.geoip import GeoIpFile
 from authsvc.adapters.hibp import BreachedPasswords
 from authsvc.adapters.http import HttpAnswer, HttpClient, HttpFault
 from authsvc.adapters.rdap import RdapClient
 from authsvc.adapters.smtp import MailNotSent, MailTransport
 from authsvc.core.config import Settings
-from authsvc.core.evidence import DnsEvidence, RdapEvidence
+from authsvc.core.evidence import DnsEvidence, Place, RdapEvidence
 
 __all__ = [
     "Adapters",
@@ -26,6 +27,7 @@ __all__ = [
     "HttpFault",
     "Mail",
     "MailNotSent",
+    "Places",
     "Rdap",
 ]
 
@@ -54,6 +56,14 @@ class Breaches(Protocol):
         ...
 
 
+class Places(Protocol):
+    """Where on earth is an address?"""
+
+    def look_up(self, ip: str) -> Place:
+        """The place of an IP address, at once; an empty one where nothing is known. Raises nothing."""
+        ...
+
+
 class Mail(Protocol):
     """Takes finished messages."""
 
@@ -71,6 +81,7 @@ class Adapters:
     breaches: Breaches
     mail: Mail
     http: HttpClient
+    places: Places = field(default_factory=GeoIpFile)
 
 
 def connect(settings: Settings) -> Adapters:
@@ -85,6 +96,7 @@ def connect(settings: Settings) -> Adapters:
         ),
         mail=MailTransport(settings.smtp_url, settings.instance),
         http=http,
+        places=GeoIpFile(settings.geoip_file),
     )
 
 

@@ -78,6 +78,8 @@ SIGN_INS = frozenset(
         EventType.BROWSER_ADDED,
         EventType.SESSION_ENDED,
         EventType.SESSIONS_ENDED,
+        EventType.SESSION_STEPPED_DOWN,
+        EventType.SESSION_BOUND,
         EventType.CLIENT_SIGNED_IN,
         EventType.STEP_UP_PROVED,
     }

@@ -52,6 +52,7 @@ class Settings:
     attestation_roots_file: str = setting("", "PEM file of makers' roots, by which keys count as hardware; empty: none")
     allowed_aaguids: str = setting("", "comma-separated models of key that may be enrolled, if attested; empty: any")
     workers: int = setting(0, "web server processes; 0: one for each core. In-memory limits are divided by it")
+    geoip_file: str = setting("", "GeoIP file in the MaxMind DB format, for places and countries; empty: none")
     metrics_token: str = setting("", "bearer token for /metrics from beyond loopback; empty: loopback only")
 
     @property

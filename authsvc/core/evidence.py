@@ -116,3 +116,11 @@ class Evidence:
     domain: str  # A-label
     dns: DnsEvidence
     rdap: RdapEvidence
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an IP address is, as far as a GeoIP file says. Empty where nothing is known."""
+
+    country: str = ""  # ISO 3166-1 alpha-2
+    words: str = ""  # "Oslo, Norway"

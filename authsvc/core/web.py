@@ -15,6 +15,7 @@ from authsvc.core import crypto, db
 from authsvc.core.assurance import Action
 from authsvc.core.config import Settings
 from authsvc.core.errors import AuthError, BadCsrf, BadInput
+from authsvc.core.evidence import Place
 from authsvc.core.rate_limits import network_of
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -86,7 +87,8 @@ class Client:
     ip: str
     network: str
     browser: str
-    place: str = ""
+    place: str = ""  # in words; empty without a GeoIP file
+    country: str = ""  # ISO 3166-1 alpha-2
 
     def __str__(self) -> str:
         return f"{self.browser}, {self.place or self.ip}"
@@ -95,7 +97,25 @@ class Client:
 def client() -> Client:
     """The caller of this request."""
     ip = request.remote_addr or "unknown"
-    return Client(ip=ip, network=network_of(ip), browser=browser_words(request.headers.get("User-Agent", "")))
+    found = place_of(ip)
+    browser = browser_words(request.headers.get("User-Agent", ""))
+    return Client(ip=ip, network=network_of(ip), browser=browser, place=found.words, country=found.country)
+
+
+def place_of(ip: str) -> Place:
+    """Where an address is, as far as the GeoIP file knows; empty where there is none."""
+    look_up: Callable[[str], Place] = current_app.extensions["authsvc.places"]
+    return look_up(ip)
+
+
+def place_words(ip: str) -> str:
+    """An address for a page: its place in words, or itself."""
+    return place_of(ip).words or ip
+
+
+def browser_family(words: str) -> str:
+    """The browser of `browser_words` without its system, which a change of view ("desktop site") may alter."""
+    return words.partition(" on ")[0]
 
 
 BROWSERS = (
@@ -235,13 +255,21 @@ def csrf_token() -> str:
     return _csrf().dumps(crypto.digest(g.csrf).hex())
 
 
-def check_csrf() -> None:
-    """Raise BadCsrf unless the form carries this browser's token and comes from our own origin."""
+def refuse_other_sites() -> None:
+    """Raise BadCsrf when another origin made the browser send this, a sibling subdomain included (attack C02).
+
+    Old browsers send no `Sec-Fetch-Site`; for them the token decides.
+    """
     # Under `Referrer-Policy: no-referrer` browsers say "null" even for our own forms (Fetch, "Append a request Origin
     # header"), so the fetch metadata decide where there are any.
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin", "null")
     if site not in {None, "same-origin", "none"} or origin not in {"null", settings().base_url}:
         raise BadCsrf(f"sent from site {site!r}, origin {origin!r}")
+
+
+def check_csrf() -> None:
+    """Raise BadCsrf unless the form carries this browser's token and comes from our own origin."""
+    refuse_other_sites()
     sent = request.form.getlist("csrf_token") or request.headers.getlist("X-CSRF-Token")
     held = cookie("csrf")
     if len(sent) != 1 or not held:

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from authsvc import accounts, audit, budgets, devices, domains, email_codes, holds, mail, recovery_codes, sessions
 from authsvc.audit import EventType
-from authsvc.core import crypto, db
+from authsvc.core import db
 from authsvc.core.assurance import Acr, Factor, amr_values
 from authsvc.core.web import client, cookie, drop_cookie, local_path, request_time, set_cookie
 from authsvc.login import service
@@ -28,7 +28,7 @@ from authsvc.policy.login import (
     next_step,
 )
 
-SESSION_COOKIE = "session"
+SESSION_COOKIE = sessions.COOKIE
 HOME = "/account"
 
 
@@ -114,11 +114,8 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
             left=left,
             client=caller,
         )
-    browser_token = cookie(BROWSER_COOKIE)
-    if len(browser_token) < 40:
-        browser_token = crypto.random_token()
-    browser_id, is_new = devices.remember(browser_token, account.id, epoch=account.epoch, client=caller, now=now)
-    if is_new:
+    browser = devices.remember(cookie(BROWSER_COOKIE), account.id, epoch=account.epoch, client=caller, now=now)
+    if browser.is_new:
         audit.record(EventType.BROWSER_ADDED, account_id=account.id, at=now, client=caller)
         if account.last_sign_in_at is not None:  # the very first browser is no news
             mail.notify(
@@ -134,19 +131,20 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
     known = situation.browser.id if situation.browser else None
     budgets.clear("second_factor", budgets.subject_of(account.id, ""), known)
     accounts.note_sign_in(account.id, strong=step.acr is not Acr.AAL1, now=now)  # never by a recovery code (POLICY 8)
-    replaced = sessions.find(cookie(SESSION_COOKIE), now=now) if cookie(SESSION_COOKIE) else None
+    replaced = sessions.find_named(cookie(SESSION_COOKIE), now=now)
     if replaced is not None:  # a new identifier at every sign-in (attack S01)
         sessions.end(replaced.account_id, replaced.id, now=now)
     amr = amr_values(pending.proved, hardware=pending.hardware)
-    token = sessions.issue(
+    _, token = sessions.issue(
         account.id,
         epoch=account.epoch,
         acr=step.acr,
         amr=amr,
         auth_time=now,
-        browser_id=browser_id,
+        browser_id=browser.id,
         client=caller,
         now=now,
+        replaces=replaced,
     )
     proved = sorted(f.value for f in pending.proved)
     audit.record(
@@ -159,6 +157,6 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
     )
     response = make_response(redirect(local_path(pending.next_path, HOME), code=303))
     set_cookie(response, SESSION_COOKIE, token, max_age_seconds=int(sessions.LIFE.total_seconds()))
-    set_cookie(response, BROWSER_COOKIE, browser_token, max_age_seconds=int(devices.COOKIE_LIFE.total_seconds()))
+    set_cookie(response, BROWSER_COOKIE, browser.token, max_age_seconds=int(devices.COOKIE_LIFE.total_seconds()))
     drop_cookie(response, COOKIE)
     return response

@@ -142,22 +142,21 @@ def sign_in(
     first_seen: datetime | None = None,
 ) -> None:
     """Give a visitor a session of this strength, as the sign-in door would have; the door has tests of its own."""
-    token = crypto.random_token()
     with visitor.app.app_context(), db.transaction():
         epoch = accounts.get(person.id).epoch
-        browser_id, _ = devices.remember(token, person.id, epoch=epoch, client=HERE, now=first_seen or now)
-        session = sessions.issue(
+        browser = devices.remember("", person.id, epoch=epoch, client=HERE, now=first_seen or now)
+        _, session = sessions.issue(
             person.id,
             epoch=epoch,
             acr=acr,
             amr=frozenset(amr.split()),
             auth_time=auth_time or now,
-            browser_id=browser_id,
+            browser_id=browser.id,
             client=HERE,
             now=now,
         )
     visitor.http.set_cookie("authsvc-session", session, domain="localhost")
-    visitor.http.set_cookie("authsvc-browser", token, domain="localhost")
+    visitor.http.set_cookie("authsvc-browser", browser.token, domain="localhost")
 
 
 def set_verified(app: Flask, person: Person, at: datetime | None) -> None:
