@@ -1,6 +1,7 @@
 """create_app(): settings, adapters and slices put together. The one file that knows every slice."""
 
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from authsvc import (
     oidc,
     recovery,
     root,
+    stuffing,
     webauthn,
 )
 from authsvc.adapters import Adapters
@@ -56,6 +58,7 @@ def create_app(
     web.register(app)
     templating.register(app)
     rate_limits.register(app, redis_url=settings.redis_url, workers=settings.workers)
+    stuffing.register(app, redis_url=settings.redis_url, processes=settings.workers or os.cpu_count() or 1)
     access.register(app)
     webauthn.register(app)
     for blueprint in BLUEPRINTS:

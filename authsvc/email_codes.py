@@ -5,7 +5,7 @@ Every mail with a code goes through here, and none to an address whose domain so
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Index, String, bindparam, delete, insert, select, update
+from sqlalchemy import Index, String, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc import accounts, budgets, domains, mail
@@ -39,7 +39,9 @@ class EmailCode(Row):
 _LIVE = (EmailCode.bound_to == bindparam("b")) & EmailCode.spent_at.is_(None)
 _VOID = update(EmailCode).where(_LIVE).values(spent_at=bindparam("now"))
 _INSERT = insert(EmailCode)
-_SENT = select(EmailCode.created_at, EmailCode.expires_at).where(_LIVE).order_by(EmailCode.id.desc()).limit(1)
+# Two codes issued at once are both live, neither having seen the other: only the newest counts (attack T05).
+_NEWEST = select(func.max(EmailCode.id)).where(EmailCode.bound_to == bindparam("b")).scalar_subquery()
+_SENT = select(EmailCode.created_at, EmailCode.expires_at).where(_LIVE, EmailCode.id == _NEWEST)
 
 
 def issue(bound_to: str, address: str, *, now: datetime) -> str:
@@ -65,7 +67,7 @@ def hand_over(
     kind: str,
     subject: str,
     account_id: int | None,
-    browser_id: int | None,
+    browser_id: budgets.Share,
     now: datetime,
     heals: bool = False,
     **values: object,
@@ -99,7 +101,7 @@ def hand_over_to_nobody(
     *,
     owner: int,
     account_id: int | None,
-    browser_id: int | None,
+    browser_id: budgets.Share,
     client: Client,
     now: datetime,
 ) -> bool:
@@ -131,9 +133,9 @@ def _is_lost(account_id: int, address: str) -> bool:
 
 
 def try_once(bound_to: str, *, now: datetime) -> int | None:
-    """Charge one try to the live code and commit; returns its id, or None when there is none or no try is left."""
+    """Charge one try to the newest code and commit; returns its id, or None when it is over or no try is left."""
     change = update(EmailCode).where(
-        EmailCode.bound_to == bound_to,
+        EmailCode.id == select(func.max(EmailCode.id)).where(EmailCode.bound_to == bound_to).scalar_subquery(),
         EmailCode.spent_at.is_(None),
         EmailCode.expires_at > now,
         EmailCode.tries < MAX_TRIES,

@@ -55,7 +55,7 @@ def test_every_setting_a_page_names_exists() -> None:
 def test_the_decision_on_limits_shows_those_in_force() -> None:
     text = LIMITS_DECISION.read_text(encoding="utf-8")
     rows = [f"| {name} | {count:,} | {seconds:,} s |" for name, (count, seconds) in LIMITS.items()]
-    units = {300: "5 min", 3600: "1 h", 86400: "1 d"}
+    units = {300: "5 min", 900: "15 min", 3600: "1 h", 86400: "1 d"}
     for name, limits in BUDGETS.items():
         windows = ", ".join(f"{count} in {units[int(window.total_seconds())]}" for count, window in limits.windows)
         rows.append(f"| {name} | {windows} | {limits.delay_from or '–'} |")

@@ -45,7 +45,7 @@ def submit_password() -> ResponseReturnValue:
         return _form(who, {"new_password": problem}), 422
     return access.step_up(
         Action.CHANGE_PASSWORD,
-        params={"hash": passwords.hash_new(new)},
+        params={"hash": passwords.hash_new(new, known=True)},
         words="Change your password and sign out everywhere else",
         back=url_for("account_pages.change_password"),
     )

@@ -15,6 +15,9 @@ class EventType(StrEnum):
     ADDRESS_UNBLOCKED = "account:address:unblocked"
     LOGIN_SUCCEEDED = "account:login:succeeded"
     LOGIN_FAILED = "account:login:failed"
+    LOGIN_UNFINISHED = "account:login:unfinished"
+    TRIES_USED_UP = "account:tries:used_up"
+    TRIES_RENEWED = "account:tries:renewed"
     LOGIN_CODE_SENT = "account:login_code:sent"
     LOGIN_CODE_FAILED = "account:login_code:failed"
     SECOND_FACTOR_FAILED = "account:second_factor:failed"
@@ -34,6 +37,7 @@ class EventType(StrEnum):
     WEAKER_WAYS_SWITCHED_ON = "account:weaker_ways:switched_on"
     PASSWORD_CHANGED = "account:password:changed"
     PASSWORD_FOUND_BREACHED = "account:password:found_breached"
+    PASSWORD_FOUND_SPRAYED = "account:password:found_sprayed"
     RESET_REQUESTED = "account:password_reset:requested"
     RESET_SENT = "account:password_reset:sent"
     RESET_DEFERRED = "account:password_reset:deferred"
@@ -75,6 +79,7 @@ class Kind(StrEnum):
 SIGN_INS = frozenset(
     {
         EventType.LOGIN_SUCCEEDED,
+        EventType.LOGIN_UNFINISHED,
         EventType.BROWSER_ADDED,
         EventType.SESSION_ENDED,
         EventType.SESSIONS_ENDED,
@@ -88,6 +93,7 @@ SIGN_INS = frozenset(
 FAILURES = frozenset(
     {
         EventType.LOGIN_FAILED,
+        EventType.TRIES_USED_UP,
         EventType.LOGIN_CODE_SENT,
         EventType.LOGIN_CODE_FAILED,
         EventType.SECOND_FACTOR_FAILED,

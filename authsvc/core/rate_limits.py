@@ -5,12 +5,20 @@ divided by the number of web processes there; with Redis they count across all m
 """
 
 import ipaddress
+import logging
 import os
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
+import limits
 from flask import Flask, request
-from flask_limiter import Limiter, RouteLimit
+from flask_limiter import Limiter
 
 from authsvc.core import counters  # noqa: F401 -- makes counters:// known to the limiter's library
+
+log = logging.getLogger(__name__)
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 # name → (requests, seconds), per network. Source: decision 0011.
 LIMITS: dict[str, tuple[int, int]] = {
@@ -21,7 +29,9 @@ LIMITS: dict[str, tuple[int, int]] = {
     "account": (300, 60),
     "device": (60, 60),
     "token": (1200, 60),
+    "slowed": (6, 60),  # sign-ins of strangers from a network that tripped a detector (decision 0015)
 }
+WIDE = 4  # times the figure for an IPv6 /48, of which somebody may hold 65,536 /64
 
 
 def network_of(address: str) -> str:
@@ -37,24 +47,55 @@ def network_of(address: str) -> str:
     return str(ip)
 
 
+def wide_network_of(address: str) -> str | None:
+    """The /48 of an IPv6 address or network; None for everything else."""
+    try:
+        ip = ipaddress.ip_address(address.partition("/")[0])
+    except ValueError:
+        return None
+    if isinstance(ip, ipaddress.IPv4Address) or ip.ipv4_mapped:
+        return None
+    return str(ipaddress.ip_network((ip, 48), strict=False))
+
+
 limiter = Limiter(key_func=lambda: network_of(request.remote_addr or ""), headers_enabled=False)
 
 
-def limited(name: str) -> RouteLimit:
-    """Count the view's requests per network under the named limit; beyond it 429 with `Retry-After`."""
+def limited(name: str) -> Callable[[View], View]:
+    """Count the view's requests per network under the named limit; beyond it 429 with `Retry-After`.
 
-    def current() -> str:
-        return _limit(name)
+    Those from IPv6 also count for their /48, with a figure of its own.
+    """
 
-    return limiter.shared_limit(current, scope=name)
+    def wide() -> str | None:
+        return wide_network_of(request.remote_addr or "")
+
+    near = limiter.shared_limit(lambda: _limit(name), scope=name)
+    far = limiter.shared_limit(
+        lambda: _limit(name, times=WIDE), scope=name, key_func=lambda: wide() or "", exempt_when=lambda: wide() is None
+    )
+
+    def mark(view: View) -> View:
+        return cast(View, near(far(view)))
+
+    return mark
+
+
+def take(name: str, network: str) -> bool:
+    """Count one under the named limit, for views that decide themselves whom it concerns. False when it is used up."""
+    try:
+        return limiter.limiter.hit(limits.parse(_limit(name)), name, network)
+    except Exception as error:  # whatever the storage raises, it must not lock everybody out
+        log.warning("limit %s could not be counted: %s", name, error)
+        return True
 
 
 _share = 1
 
 
-def _limit(name: str) -> str:
+def _limit(name: str, *, times: int = 1) -> str:
     count, seconds = LIMITS[name]
-    return f"{max(1, count // _share)} per {seconds} second"
+    return f"{max(1, count * times // _share)} per {seconds} second"
 
 
 def register(app: Flask, *, redis_url: str, workers: int) -> None:

@@ -357,7 +357,7 @@ def replace_password(pending: Pending, account: AccountView, password: str, *, n
         return problem
     if passwords.is_present(account.id, password):
         return "Choose a password that is not the present one."
-    hashed = passwords.hash_new(password)
+    hashed = passwords.hash_new(password, known=True)
     if accounts.lock(account.id).epoch != pending.epoch:
         raise LoginExpired("the account changed while the password was hashed")
     passwords.set_hash(account.id, hashed, now=now)

@@ -50,6 +50,8 @@ RESEND_AFTER_SECONDS = 30
 PASSWORD_REASONS = {
     "frozen": "Your account was frozen. It opens again with a new password.",
     "breached": "Your present password is in lists of leaked passwords that attackers use.",
+    "sprayed": "Your present password is being tried on many accounts by somebody who guesses.",
+    "unfinished": "Somebody typed your present password in a new browser several times and went no further.",
 }
 
 

@@ -5,12 +5,17 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, select, update
 
-from authsvc import accounts, audit, budgets
+from authsvc import accounts, audit, budgets, stuffing
 from authsvc.audit import EventType
-from authsvc.core import db
+from authsvc.core import db, rate_limits
+from authsvc.core.errors import TooMany
+from authsvc.core.web import client
 from authsvc.passwords import hashing
 from authsvc.passwords.choice import known_breached
 from authsvc.passwords.models import Password
+from authsvc.policy import stuffing as policy
+
+SLOWED_SECONDS = 60  # what a stranger is told to wait in a network that tripped a detector
 
 
 @dataclass(frozen=True)
@@ -34,22 +39,29 @@ def changed_at(account_id: int) -> datetime | None:
     return db.session().scalar(select(Password.changed_at).where(Password.account_id == account_id))
 
 
-def verify(account_id: int | None, password: str, *, name: str, browser_id: int | None, now: datetime) -> Verified:
+def verify(account_id: int | None, password: str, *, name: str, browser_id: budgets.Share, now: datetime) -> Verified:
     """Check a password; None for an unknown account, whose `name` is charged instead and which costs the same work.
 
-    Right passwords are rehashed when the settings changed, and looked up among breached ones when that is still due.
-    Raises Busy when the hashing queue is full.
+    Right passwords are rehashed when the settings changed, looked up among breached ones when that is still due, and
+    have to be replaced when they are sprayed. Raises TooMany for strangers in a network that tripped a detector, and
+    Busy when the hashing queue is full; neither costs the owner anything.
     """
-    subject = budgets.subject_of(account_id, name)
-    with hashing.place():  # before the charge: a full queue must cost the owner nothing
+    subject, network, detector = budgets.subject_of(account_id, name), client().network, stuffing.current()
+    stranger, look = browser_id is None, detector.look(network, now=now)
+    if stranger and look.tripped and not rate_limits.take("slowed", network):
+        raise TooMany(f"{network} tripped a detector", retry_after=SLOWED_SECONDS)
+    turn = policy.turn(known=not stranger, network_tripped=look.tripped)
+    with hashing.turn(turn, subject, pressed=look.pressed):
         row = db.execute(_FIND, {"account_id": account_id}).first() if account_id is not None else None
         charge = budgets.charge("password", subject, browser_id, now=now)
         right = hashing.matches(row.hash if row and charge.allowed else None, password)
+    if stranger and not right:
+        detector.note_failure(subject, password, network, now=now)
     if not right or row is None or account_id is None:
         return Verified(False, charged=charge.allowed)
     changes: dict[str, object] = {}
     if hashing.outdated(row.hash):
-        changes["hash"] = hashing.hash_new(password)
+        changes["hash"] = hashing.hash_new(password, known=not stranger)
     if row.breach_checked_at is None:
         breached = known_breached(password)
         if breached is not None:
@@ -57,6 +69,9 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: int 
         if breached:
             accounts.require_new_password(account_id, "breached")
             audit.record(EventType.PASSWORD_FOUND_BREACHED, account_id=account_id, at=now)
+    if detector.is_sprayed(password, now=now):
+        accounts.require_new_password(account_id, "sprayed")
+        audit.record(EventType.PASSWORD_FOUND_SPRAYED, account_id=account_id, at=now)
     if changes:
         unchanged = update(Password).where(Password.account_id == account_id, Password.hash == row.hash)
         db.session().execute(unchanged.values(changes))
@@ -67,7 +82,7 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: int 
 def is_present(account_id: int, password: str) -> bool:
     """True when this is the account's password now. Not a guess: whoever asks has just proved it. Raises Busy."""
     row = db.execute(_FIND, {"account_id": account_id}).first()
-    with hashing.place():
+    with hashing.turn(policy.Turn.KNOWN, budgets.subject_of(account_id, "")):
         return hashing.matches(row.hash if row else None, password)
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 # After so many failures in a row a delay grows from FIRST_DELAY, doubling, up to MAX_DELAY.
 FIRST_DELAY = timedelta(seconds=30)
 MAX_DELAY = timedelta(minutes=15)
+STREAK_IS_TOLD = 3  # wrong second factors in a row after which the owner hears of them (attack T03)
 STREAK_NEEDS_CODE = 20  # second-factor failures in a row after which a mailed code is asked for as well
 
 
@@ -31,6 +32,9 @@ BUDGETS: dict[str, Limits] = {
     # Right codes count too, and nothing clears this one: codes of one's own are to be had for the asking.
     "user_code": Limits(((5, timedelta(minutes=5)), (20, timedelta(hours=1)))),
     "user_code_site": Limits(((600, timedelta(minutes=5)),)),  # RFC 8628, 5.1: everybody together, against 34 bits
+    # Not guesses but mails that strangers can cause: of one event one so often, other events apart.
+    "tries_mail": Limits(((1, timedelta(minutes=15)),)),
+    "second_factor_mail": Limits(((1, timedelta(hours=1)),)),
 }
 
 

@@ -303,7 +303,7 @@ def reset(
             audit.record(EventType.SECOND_FACTOR_FAILED, account_id=account.id, at=now, client=client)
             return Refused("code", WRONG_CODE) if code else Refused("credential", WRONG_KEY)
     senior = any(a.id == authenticator_id and a.senior for a in accounts.enrolled(account.id, now=now))
-    hashed = passwords.hash_new(new_password)
+    hashed = passwords.hash_new(new_password, known=True)
     if accounts.lock(account.id).epoch != account.epoch:
         raise LinkGone("the account changed meanwhile")
     if not link.factors and accounts.enrolled(account.id, now=now):
