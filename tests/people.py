@@ -129,6 +129,7 @@ class Visitor:
 
     def __init__(self, app: Flask, outbox: Outbox) -> None:
         self.http: FlaskClient = app.test_client()
+        self.http.environ_base["HTTP_USER_AGENT"] = FIREFOX  # or a session would step down between two requests
         self.outbox = outbox
         self.app = app
 
