@@ -241,7 +241,8 @@ def remove_authenticator(authenticator_id: int) -> ResponseReturnValue:
 
 def _check_mandate(account_id: int, leaving: int) -> None:
     kinds = frozenset(a.kind for a in accounts.enrolled(account_id, now=request_time()) if a.id != leaving)
-    keys_only.may_leave(account_id, kinds)
+    if not keys_only.may_keep_only(account_id, kinds):
+        raise keys_only.LastKey(f"account {account_id}")
     if not mandates.may_keep_only(account_id, kinds, now=request_time()):
         raise LastFactor(f"account {account_id}")
 

@@ -36,10 +36,9 @@ class LastKey(Forbidden):
     )
 
 
-def may_leave(account_id: int, kinds_left: frozenset[Factor]) -> None:
-    """Check that an authenticator can go and these kinds be left. Raises LastKey."""
-    if accounts.get(account_id).keys_only and not kinds_left & PHISHING_RESISTANT:
-        raise LastKey(f"account {account_id}")
+def may_keep_only(account_id: int, kinds_left: frozenset[Factor]) -> bool:
+    """May the account remove an authenticator and be left with these kinds?"""
+    return bool(kinds_left & PHISHING_RESISTANT) or not accounts.get(account_id).keys_only
 
 
 @bp.post("/account/keys-only")
