@@ -6,15 +6,95 @@
 import hashlib
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import cbor2
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
 UP, UV, BE, BS, AT = 0x01, 0x04, 0x08, 0x10, 0x40  # WebAuthn Level 3, 6.1
+AAGUID_EXTENSION = x509.ObjectIdentifier("1.3.6.1.4.1.45724.1.1.4")
+START = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@dataclass(kw_only=True)
+class Maker:
+    """A maker of keys with a root, an intermediate, and for each registration a certificate of attestation.
+
+    Change a field to change what the certificates say. `self_attested`: none, signed by the credential itself.
+    """
+
+    unit: str = "Authenticator Attestation"
+    is_authority: bool = False
+    says_aaguid: bytes | None = None  # None: that of the key
+    names_model: bool = True
+    ends: datetime = datetime(2120, 1, 1, tzinfo=UTC)
+    self_attested: bool = False
+    spoilt: bool = False  # the signature is over something else
+
+    def __post_init__(self) -> None:
+        self._serial = secrets.token_hex(4)  # or chains of makers of one name would be confused
+        self._root_key, self._between_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+        self._root = self._certificate("Root", self._root_key, "Root", self._root_key, authority=True)
+        self._between = self._certificate("Between", self._between_key, "Root", self._root_key, authority=True)
+
+    @property
+    def root_pem(self) -> bytes:
+        """What an operator would write into the file of roots."""
+        return self._root.public_bytes(Encoding.PEM)
+
+    def attest(self, aaguid: bytes, signed: bytes, own_key: ec.EllipticCurvePrivateKey) -> dict[str, Any]:
+        """The statement of the format packed (WebAuthn Level 3, 8.2)."""
+        if self.spoilt:
+            signed = b"something else"
+        if self.self_attested:
+            return {"alg": -7, "sig": own_key.sign(signed, ec.ECDSA(SHA256()))}
+        key = ec.generate_private_key(ec.SECP256R1())
+        extensions = []
+        if self.names_model:
+            value = b"\x04\x10" + (self.says_aaguid or aaguid)
+            extensions.append(x509.UnrecognizedExtension(AAGUID_EXTENSION, value))
+        leaf = self._certificate(
+            "Leaf", key, "Between", self._between_key, authority=self.is_authority, extensions=extensions
+        )
+        chain = [certificate.public_bytes(Encoding.DER) for certificate in (leaf, self._between)]
+        return {"alg": -7, "sig": key.sign(signed, ec.ECDSA(SHA256())), "x5c": chain}
+
+    def _certificate(
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        issuer: str,
+        issuer_key: ec.EllipticCurvePrivateKey,
+        *,
+        authority: bool,
+        extensions: Iterable[x509.ExtensionType] = (),
+    ) -> x509.Certificate:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(self._name(name))
+            .issuer_name(self._name(issuer))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(START)
+            .not_valid_after(self.ends if name == "Leaf" else datetime(2120, 1, 1, tzinfo=UTC))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(issuer_key, SHA256())
+
+    def _name(self, name: str) -> x509.Name:
+        unit = self.unit if name == "Leaf" else "Attestation Authority"
+        said = ((NameOID.ORGANIZATION_NAME, f"Keys for Tests {self._serial}"), (NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
+        return x509.Name([x509.NameAttribute(oid, text) for oid, text in (*said, (NameOID.COMMON_NAME, name))])
 
 
 @dataclass(kw_only=True)
@@ -37,20 +117,27 @@ class Authenticator:
     credential_id: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     private_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     user_handle: bytes | None = None  # learnt at registration
+    aaguid: bytes = bytes(16)
+    maker: "Maker | None" = None  # attests what is registered, if that is asked for
 
     def register(self, options_json: str) -> str:
-        """Answer to `navigator.credentials.create()`, with the attestation "none"."""
+        """Answer to `navigator.credentials.create()`, attested in the format packed where there is a maker."""
         options = json.loads(options_json)
         self.user_handle = base64url_to_bytes(options["user"]["id"])
         numbers = self.private_key.public_key().public_numbers()
         cose_key = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
         credential_data = (
-            bytes(16) + len(self.credential_id).to_bytes(2, "big") + self.credential_id + cbor2.dumps(cose_key)
+            self.aaguid + len(self.credential_id).to_bytes(2, "big") + self.credential_id + cbor2.dumps(cose_key)
         )
         data = self._authenticator_data(options["rp"]["id"], AT) + credential_data
+        client_data = self._client_data("webauthn.create", options["challenge"])
+        attestation: dict[str, Any] = {"fmt": "none", "attStmt": {}, "authData": data}
+        if self.maker is not None and options["attestation"] == "direct":
+            statement = self.maker.attest(self.aaguid, data + hashlib.sha256(client_data).digest(), self.private_key)
+            attestation |= {"fmt": "packed", "attStmt": statement}
         return self._credential(
-            clientDataJSON=self._client_data("webauthn.create", options["challenge"]),
-            attestationObject=cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data}),
+            clientDataJSON=client_data,
+            attestationObject=cbor2.dumps(attestation),
             transports=self.transports,
         )
 

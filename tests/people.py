@@ -178,6 +178,12 @@ class Visitor:
         key.user_verified = user_verified
         return self.post(submit, credential=key.answer(asked.text), **fields)
 
+    def use_key_to_enrol(self, key: Authenticator) -> TestResponse:
+        """Register a software authenticator in the enrolment under way."""
+        asked = self.post("/account/enrol/key/options")
+        assert asked.status_code == 200, asked.text
+        return self.post("/account/enrol/key", credential=key.register(asked.text), label="Key")
+
 
 def kinds(app: Flask, account_id: int, now: datetime) -> set[Factor]:
     """What an account has enrolled."""

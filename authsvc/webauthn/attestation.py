@@ -86,7 +86,7 @@ def _fits(leaf: x509.Certificate, form: AttestationFormat, aaguid: bytes) -> boo
     else:
         if model.critical or model.value.public_bytes() != b"\x04\x10" + aaguid:
             return False
-    if form is not AttestationFormat.PACKED:
+    if form != AttestationFormat.PACKED:  # the library gives plain text
         return True
     unit = [name.value for name in leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)]
     basic = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value

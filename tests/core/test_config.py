@@ -38,6 +38,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("AUTHSVC_DATABASE_URL", "mysql://x"),
         ("AUTHSVC_SMTP_URL", "http://x"),
         ("AUTHSVC_METRICS_TOKEN", "short"),
+        ("AUTHSVC_ALLOWED_AAGUIDS", "blue key"),
+        ("AUTHSVC_ALLOWED_AAGUIDS", "2fc0579f-8113-47ea-b116-bb5a8db9202a"),  # without roots to check it against
     ],
 )
 def test_a_wrong_setting_stops_the_start_and_is_named(tmp_path: Path, name: str, value: str) -> None:

@@ -20,7 +20,9 @@ from authsvc.policy.login import (
     LoginFacts,
     Mailbox,
     ReplacePassword,
+    keys_alone,
     next_step,
+    second_factors,
 )
 from authsvc.policy.mandate import Mandate, Strength
 
@@ -208,3 +210,40 @@ def test_a_mandate_in_force_asks_for_enrolment_after_the_mailed_code() -> None:
 def test_the_first_sign_in_after_a_year_completes_into_a_hold() -> None:
     facts = replace(WITH_PASSWORD, mailbox_checked=True, long_absent=True)
     assert next_step(facts) == Complete(acr=Acr.AAL1, hold=HoldCause.LONG_ABSENCE)
+
+
+KEYS_MANDATE = replace(MANDATE, strength=Strength.PHISHING_RESISTANT)
+
+
+@pytest.mark.parametrize("facts", [{"keys_only": True}, {"mandate": KEYS_MANDATE}], ids=["switch", "mandate"])
+def test_where_keys_are_asked_for_a_code_from_the_app_completes_nothing(facts: dict[str, bool | Mandate]) -> None:
+    proved = LoginFacts(proved=frozenset({PASSWORD, TOTP}), senior=frozenset({TOTP}), enrolled=frozenset({TOTP, KEY}))
+    with_app = replace(proved, **facts)  # type: ignore[arg-type]
+    assert next_step(with_app) == AskSecondFactor(PHISHING_RESISTANT)
+    with_key = replace(with_app, proved=frozenset({PASSWORD, KEY}), senior=frozenset({KEY}))
+    assert next_step(with_key) == Complete(acr=Acr.PHR, hold=None)
+
+
+def test_a_mandate_for_keys_takes_the_app_until_a_key_is_enrolled_and_then_no_more() -> None:
+    enrolled = frozenset({TOTP})
+    proved = LoginFacts(proved=frozenset({PASSWORD, TOTP}), enrolled=enrolled, mandate=KEYS_MANDATE)
+    assert next_step(proved) == EnrolFactor(KEYS_MANDATE)
+    assert not keys_alone(enrolled, mandate=KEYS_MANDATE, keys_only=False)
+    assert keys_alone(enrolled | {KEY}, mandate=KEYS_MANDATE, keys_only=False)
+
+
+def test_keys_alone_are_asked_for_also_when_the_last_one_is_gone() -> None:
+    assert second_factors(frozenset({TOTP}), mandate=None, keys_only=True) == PHISHING_RESISTANT
+    assert second_factors(frozenset(), mandate=None, keys_only=True) == frozenset()
+
+
+def test_a_recovery_code_is_weak_whatever_was_shown_beside_it() -> None:
+    proved = frozenset({PASSWORD, RECOVERY, TOTP})
+    facts = LoginFacts(proved=proved, senior=frozenset({TOTP}), enrolled=frozenset({TOTP, KEY}), keys_only=True)
+    assert next_step(facts) == Complete(acr=Acr.AAL1, hold=HoldCause.RECOVERY_CODE)
+
+
+def test_attested_hardware_is_worth_more_and_only_as_a_key() -> None:
+    key = LoginFacts(proved=frozenset({PASSKEY}), senior=frozenset({PASSKEY}), enrolled=AUTHENTICATORS, attested=True)
+    assert key.acr() is Acr.PHRH
+    assert replace(key, proved=frozenset({PASSWORD, TOTP}), senior=frozenset({TOTP})).acr() is Acr.AAL2
