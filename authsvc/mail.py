@@ -1,6 +1,7 @@
 """The outbox: messages written in the transaction of what they announce, delivered by the worker.
 
-Bodies may hold codes and links, so they are sealed at rest and erased once handed over.
+Bodies may hold codes and links, so they are sealed at rest and erased once handed over. Each mail carries a check code,
+by which its recipient finds out at `/mail/check` whether it came from us (decision 0017).
 """
 
 import logging
@@ -13,7 +14,7 @@ from email.utils import format_datetime, make_msgid
 from typing import Any
 
 from flask import render_template
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, func, insert, select, update
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc import accounts, adapters
@@ -28,6 +29,8 @@ LEASE = timedelta(minutes=2)
 WORKER_SHARE = timedelta(seconds=5)  # of one round of the worker
 FIRST_RETRY = timedelta(seconds=30)
 GIVE_UP_AFTER = timedelta(days=3)
+KEPT_FOR = timedelta(days=90)  # what was sent or dropped, without its body; so long mails can be checked
+CHECK_LETTERS = 16  # of 20 letters: 69 bits
 
 
 class Message(Row):
@@ -67,6 +70,14 @@ class Delivered:
         return Delivered(self.sent + other.sent, self.retried + other.retried, self.dropped + other.dropped)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A mail that was really sent by us."""
+
+    subject: str
+    sent_at: datetime
+
+
 _INSERT = insert(Message)
 
 MayLeave = Callable[[str, int | None, str, datetime], bool]  # kind, account, recipient, now
@@ -87,17 +98,20 @@ def send(
     **values: object,
 ) -> None:
     """Write a mail from `templates/mail/<kind>.txt` to the outbox. `to` is a stored address, never a typed one."""
-    body = render_template(f"mail/{kind}.txt", now=now, to=to, **values)
+    text = render_template(f"mail/{kind}.txt", now=now, to=to, **values)
+    check_code = crypto.random_letters(CHECK_LETTERS)
+    foot = render_template("mail/_foot.txt", check_code=check_code)
     row = {
         "account_id": account_id,
         "kind": kind,
         "recipient": to,
         "subject": subject,
-        "body": crypto.seal(body.encode(), "mail"),
+        "body": crypto.seal(f"{text.rstrip()}\n\n{foot}".encode(), "mail"),
         "created_at": now,
         "not_after": not_after,
         "due_at": now,
         "attempts": 0,
+        "check_digest": crypto.keyed_digest("mail_check", to, check_code),
     }
     db.execute(_INSERT, row)
 
@@ -108,6 +122,19 @@ def notify(account_id: int, kind: str, *, subject: str, now: datetime, **values:
     for address in recipients:
         send(kind, to=address, subject=subject, now=now, account_id=account_id, **values)
     return len(recipients)
+
+
+def check(check_code: str, recipient: str) -> Sent | None:
+    """The mail with this code that was sent to exactly this address, both as typed; None for all else (POLICY 14)."""
+    letters = "".join(c for c in check_code.upper() if c.isalpha())
+    try:
+        address = accounts.normalise_address(recipient)
+    except ValueError:
+        return None
+    digests = crypto.keyed_digests("mail_check", address, letters)
+    query = select(Message.subject, Message.sent_at).where(Message.check_digest.in_(digests))
+    row = db.session().execute(query.where(Message.sent_at.is_not(None))).first()
+    return Sent(row.subject, row.sent_at) if row else None
 
 
 def deliver(*, now: datetime, may_leave: MayLeave = _anything) -> Delivered:
@@ -147,6 +174,10 @@ def _hand_over(message_id: int, *, may_leave: MayLeave, now: datetime) -> Delive
             return Delivered(dropped=1)
         adapters.current().mail.send(_compose(row))
     except Exception as error:  # whatever the transport raises, the mail stays in the outbox
+        if isinstance(error, adapters.MailNotSent) and error.permanent:
+            log.error("mail %s (%s) was refused for good: %s", message_id, row.kind, error)
+            _finish(message_id, dropped_at=now, body=None)
+            return Delivered(dropped=1)
         log.warning("mail %s (%s) not handed over: %s", message_id, row.kind, error)
         retry_at = now + FIRST_RETRY * 2 ** min(row.attempts, 8)
         _finish(message_id, attempts=row.attempts + 1, due_at=retry_at, claimed_until=None)
@@ -158,6 +189,11 @@ def _hand_over(message_id: int, *, may_leave: MayLeave, now: datetime) -> Delive
 def waiting() -> int:
     """How many mails are still to be handed over."""
     return db.session().scalars(select(func.count(Message.id)).where(_WAITS)).one()
+
+
+def purge(*, before: datetime) -> None:
+    """Forget what was sent or dropped and written before then; what waits stays."""
+    db.session().execute(delete(Message).where(Message.created_at < before, ~_WAITS))
 
 
 def _finish(message_id: int, **values: object) -> None:

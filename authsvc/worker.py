@@ -57,6 +57,7 @@ def _purge(now: datetime) -> None:
         browser_actions.purge(before=now - KEPT_FOR)
         oidc.purge(before=now - KEPT_FOR)
         tokens.purge(before=now - KEPT_FOR)
+        mail.purge(before=now - mail.KEPT_FOR)
 
 
 def _may_leave(kind: str, account_id: int | None, recipient: str, now: datetime) -> bool:
@@ -73,6 +74,7 @@ TASKS = (
     Task("audit chain", LOOK_EVERY, lambda now: audit.chain_new_events()),
     Task("domains", timedelta(seconds=10), lambda now: domains.sweep(limit=20, now=now)),
     Task("mandates", timedelta(hours=1), lambda now: mandates.apply(now=now)),
+    Task("audit pruning", timedelta(hours=1), lambda now: audit.prune(before=now - audit.KEPT_FOR, now=now)),
     Task("purge", timedelta(hours=1), _purge),
 )
 

@@ -21,8 +21,8 @@ from authsvc import (
     tokens,
     webauthn,
 )
+from authsvc.account_pages import log
 from authsvc.account_pages.blueprint import bp
-from authsvc.account_pages.words import sentence
 from authsvc.accounts import AuthenticatorView
 from authsvc.audit import EventType
 from authsvc.core.assurance import PHISHING_RESISTANT, Action, Principal
@@ -31,18 +31,7 @@ from authsvc.core.rate_limits import limited
 from authsvc.core.web import client, drop_cookie, place_words, request_time, requires
 from authsvc.policy.login import keys_alone
 
-UNUSUAL = frozenset(
-    {
-        EventType.LOGIN_FAILED,
-        EventType.SECOND_FACTOR_FAILED,
-        EventType.STEP_UP_FAILED,
-        EventType.BROWSER_ADDED,
-        EventType.RECOVERY_CODE_USED,
-        EventType.RESET_REFUSED,
-        EventType.AUTHENTICATOR_COUNTER_BACK,
-        EventType.TOKEN_REUSED,
-    }
-)
+NEWEST = 20  # lines of the log on this page; the whole of it has its own
 
 
 @dataclass(frozen=True)
@@ -54,15 +43,6 @@ class Protection:
     sentence: str
     next_text: str | None = None
     next_url: str | None = None
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """One line of the security log as the page shows it."""
-
-    at: datetime
-    sentence: str
-    unusual: bool
 
 
 def protection(authenticators: Sequence[AuthenticatorView], codes_left: int) -> Protection:
@@ -125,7 +105,7 @@ def security() -> ResponseReturnValue:
             for b in devices.of_account(who.account_id)
         ],
         tokens=tokens.of_account(who.account_id, now=now),
-        events=[LogLine(e.at, sentence(e), unusual=e.type in UNUSUAL) for e in audit.events(who.account_id)],
+        events=log.lines(audit.page(who.account_id, limit=NEWEST).lines),
     )
 
 

@@ -1,14 +1,62 @@
 """The security log as sentences for people."""
 
-from authsvc.audit import EventType, EventView
+from authsvc import holds
+from authsvc.audit import EventType, Line
+from authsvc.core.templating import date_words
+from authsvc.policy.hold import HoldCause
 
 PROOFS = {
-    "password": "password",
-    "totp": "code from your app",
-    "security_key": "security key",
-    "passkey": "passkey",
-    "recovery_code": "recovery code",
+    "password": "a password",
+    "totp": "a code from your app",
+    "security_key": "a security key",
+    "passkey": "a passkey",
+    "recovery_code": "a recovery code",
+    "webauthn": "a security key or passkey",
 }
+SERVICE = {
+    "operator": "by the people who run this service",
+    "staff": "by the people who run this service",
+    "import": "by the rules for much-used packages",
+}
+CHANGES = {  # by the name of the action
+    "authenticator:add": "a second step to add",
+    "authenticator:remove": "a second step to remove",
+    "authenticator:replace": "a lost second step to replace",
+    "recovery_codes:renew": "new recovery codes",
+    "password:change": "a new password",
+    "address:add": "an address to add",
+    "address:remove": "an address to remove",
+    "address:make_primary": "another main address",
+    "grant:write": "a program that may write",
+    "consent:write": "a site that may write",
+    "hold:end": "waiting to end early",
+    "account:delete": "the account to delete",
+    "weaker_ways:switch": "which second steps count",
+}
+UNUSUAL = frozenset(
+    {
+        EventType.LOGIN_FAILED,
+        EventType.LOGIN_UNFINISHED,
+        EventType.TRIES_USED_UP,
+        EventType.LOGIN_CODE_FAILED,
+        EventType.SECOND_FACTOR_FAILED,
+        EventType.STEP_UP_FAILED,
+        EventType.BROWSER_ADDED,
+        EventType.SESSION_STEPPED_DOWN,
+        EventType.RECOVERY_CODE_USED,
+        EventType.RESET_REFUSED,
+        EventType.ADDRESS_BLOCKED,
+        EventType.AUTHENTICATOR_COUNTER_BACK,
+        EventType.AUTHENTICATOR_REPLACED,
+        EventType.PASSWORD_FOUND_BREACHED,
+        EventType.PASSWORD_FOUND_SPRAYED,
+        EventType.REMOVAL_BEGUN,
+        EventType.TOKEN_REUSED,
+        EventType.ACCOUNT_FROZEN,
+        EventType.UNFREEZING_VETOED,
+        EventType.ACCOUNT_DISABLED,
+    }
+)
 
 SENTENCES: dict[EventType, str] = {
     EventType.ACCOUNT_CREATED: "Account created",
@@ -18,19 +66,18 @@ SENTENCES: dict[EventType, str] = {
     EventType.ADDRESS_MADE_PRIMARY: "{email} made the main address",
     EventType.ADDRESS_BLOCKED: "Password resets to {email} blocked: {reason}",
     EventType.ADDRESS_UNBLOCKED: "Password resets to {email} possible again",
-    EventType.LOGIN_FAILED: "A sign-in failed: wrong password",
+    EventType.LOGIN_SUCCEEDED: "Signed in with {proved}",
+    EventType.LOGIN_FAILED: "A wrong password was tried",
     EventType.LOGIN_UNFINISHED: "Somebody typed the right password and went no further",
     EventType.TRIES_USED_UP: "Sign-ins failed so often that new browsers have to wait",
     EventType.TRIES_RENEWED: "A browser was given tries of its own by a mailed link",
-    EventType.LOGIN_CODE_SENT: "A sign-in code was mailed",
+    EventType.LOGIN_CODE_SENT: "A sign-in code was mailed after the right password",
     EventType.LOGIN_CODE_FAILED: "A wrong sign-in code was typed",
-    EventType.SECOND_FACTOR_FAILED: "A second step failed",
+    EventType.SECOND_FACTOR_FAILED: "A second step failed: {factor}",
     EventType.BROWSER_ADDED: "New browser",
     EventType.BROWSER_FORGOTTEN: "A known browser was forgotten",
     EventType.SESSION_ENDED: "Signed out",
     EventType.SESSIONS_ENDED: "Signed out everywhere else",
-    EventType.SESSION_STEPPED_DOWN: "A session was stopped until it signs in again: {why}",
-    EventType.SESSION_BOUND: "A session was bound to its device",
     EventType.SESSION_STEPPED_DOWN: "A session was stopped until it signs in again: {why}",
     EventType.SESSION_BOUND: "A session was bound to its device",
     EventType.AUTHENTICATOR_ENROLLED: "Added “{label}”",
@@ -49,9 +96,9 @@ SENTENCES: dict[EventType, str] = {
     EventType.RESET_DEFERRED: "No reset link was mailed: the mail domain could not be checked",
     EventType.RESET_REFUSED: "A password reset was refused: {reason}",
     EventType.RESET_COMPLETED: "Password reset by mail",
-    EventType.STEP_UP_PROVED: "Confirmed a change",
-    EventType.STEP_UP_FAILED: "A change could not be confirmed",
-    EventType.HOLD_BEGUN: "Some actions wait",
+    EventType.STEP_UP_PROVED: "Confirmed a change: {action}",
+    EventType.STEP_UP_FAILED: "A change could not be confirmed: {action}",
+    EventType.HOLD_BEGUN: "Some actions wait: {cause}",
     EventType.HOLD_ENDED: "Actions no longer wait",
     EventType.ACCOUNT_FROZEN: "Account frozen",
     EventType.ACCOUNT_UNFROZEN: "Account open again",
@@ -64,7 +111,7 @@ SENTENCES: dict[EventType, str] = {
     EventType.AUTHENTICATOR_REPLACED: "Lost “{label}” replaced with a recovery code",
     EventType.ACCOUNT_DISABLED: "Account disabled",
     EventType.ACCOUNT_ENABLED: "Account enabled",
-    EventType.MANDATE_BEGUN: "A second step became required",
+    EventType.MANDATE_BEGUN: "A second step is required: {reason}",
     EventType.MANDATE_ENDED: "A second step is no longer required",
     EventType.TOKEN_ISSUED: "A token was issued to {label}",
     EventType.TOKEN_REVOKED: "A token was revoked",
@@ -80,12 +127,34 @@ class _Blank(dict[str, object]):
         return "unknown"
 
 
-def sentence(event: EventView) -> str:
-    """One event as a sentence: what, from which browser, from where."""
-    where = ", ".join(part for part in (event.browser, event.ip) if part)
-    if event.type is EventType.LOGIN_SUCCEEDED:
-        ways = " and ".join(PROOFS.get(str(word), str(word)) for word in event.detail.get("proved", []))
-        text = f"Signed in with {ways}"
-    else:
-        text = SENTENCES[event.type].format_map(_Blank(event.detail))
-    return f"{text} · {where}" if where else text
+def _words(detail: dict[str, object]) -> _Blank:
+    """Stored values as people say them."""
+    words = _Blank(detail)
+    proved = detail.get("proved")
+    if isinstance(proved, list):
+        words["proved"] = " and ".join(PROOFS.get(str(way), str(way)) for way in proved)
+    if "factor" in detail:
+        words["factor"] = PROOFS.get(str(detail["factor"]), str(detail["factor"]))
+    if "action" in detail:
+        words["action"] = CHANGES.get(str(detail["action"]), str(detail["action"]))
+    if detail.get("cause") in list(HoldCause):
+        words["cause"] = holds.CAUSE_WORDS[HoldCause(str(detail["cause"]))].rstrip(".")
+    return words
+
+
+def sentence(line: Line) -> str:
+    """A line of the log as a sentence: what, by whom, how often, from which browser and place."""
+    event = line.event
+    text = SENTENCES[event.type].format_map(_words(event.detail)).rstrip(".")
+    by = event.detail.get("by")
+    if by is not None:
+        why = event.detail.get("reason")
+        text += f", {SERVICE.get(str(by), str(by))}"
+        if why and str(why).rstrip(".") not in text:
+            text += f": {why}"
+    if line.count > 1 and line.since is not None:
+        text += f", {line.count:,} times since {date_words(line.since)}"
+        if line.networks > 1:
+            text += f" from {line.networks:,} addresses, the last time"
+    where = ", ".join(part for part in (event.browser, event.place or event.ip) if part)
+    return f"{text} from {where}" if where else text

@@ -4,7 +4,8 @@ Events are chained in order by the worker within a second (decision 0009), so no
 for a year (decision 0017).
 
 Verbs: record (an event), event (one), events (the newest), page (alike failures in one line), everything, browsers,
-happened; chain_new_events and prune (the worker's), verify_chain, head, length; and the operators' command `audit`.
+happened, count; chain_new_events and prune (the worker's), verify_chain, head, length; and the operators' command
+`audit`.
 """
 
 from authsvc.audit.chain import KEPT_FOR, Broken, Head, Report, chain_new_events, head, length, prune, verify_chain
@@ -16,6 +17,7 @@ from authsvc.audit.log import (
     Line,
     Page,
     browsers,
+    count,
     event,
     events,
     everything,
@@ -40,6 +42,7 @@ __all__ = [
     "browsers",
     "chain_new_events",
     "commands",
+    "count",
     "event",
     "events",
     "everything",

@@ -103,6 +103,12 @@ def happened(type_: EventType, *, account_id: int, after: datetime) -> bool:
     return db.session().scalar(query.limit(1)) is not None
 
 
+def count(type_: EventType, *, account_id: int, since: datetime, ip: str = "") -> int:
+    """How many such events there were at that time and later, from one address where it is given."""
+    query = select(func.count()).where(Event.account_id == account_id, Event.type == type_.value, Event.at >= since)
+    return db.session().scalars(query.where(Event.ip == ip) if ip else query).one()
+
+
 def browsers(account_id: int) -> list[str]:
     """The browsers that the account's log names, apart from those of failures alone."""
     query = select(Event.browser).where(Event.account_id == account_id, Event.type.in_(_OTHERS), Event.browser != "")

@@ -78,6 +78,11 @@ def random_digits(count: int) -> str:
     return f"{secrets.randbelow(10**count):0{count}d}"
 
 
+def random_letters(count: int) -> str:
+    """`count` random letters of 20, 4.3 bits each: no vowels, so no words, and no digits, so no one-time code."""
+    return "".join(secrets.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(count))
+
+
 def digest(token: str) -> bytes:
     """SHA-256, for secrets of 128 bits or more, which cannot be guessed from it."""
     return hashlib.sha256(token.encode()).digest()

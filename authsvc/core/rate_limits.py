@@ -28,6 +28,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "reset": (30, 3600),
     "account": (300, 60),
     "device": (60, 60),
+    "mail_check": (60, 3600),
     "token": (1200, 60),
     "slowed": (6, 60),  # sign-ins of strangers from a network that tripped a detector (decision 0015)
 }

@@ -240,7 +240,7 @@ def test_a_passkey_alone_signs_in(client: Visitor, make_account: MakeAccount) ->
     assert carol.key
     answer = client.use_key(carol.key, "/login/passkey/options", "/login/passkey", user_verified=True)
     assert answer.location == "/account"
-    assert "Signed in with passkey" in client.get("/account").text
+    assert "Signed in with a passkey" in client.get("/account").text
 
 
 @pytest.mark.attack("W03")
