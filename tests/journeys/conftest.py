@@ -65,7 +65,7 @@ class VirtualKey:
     """An authenticator of Chromium's own, through the DevTools protocol."""
 
     def __init__(self, page: Page, *, user_verified: bool = True, transport: str = "internal") -> None:
-        self.session = page.context.new_cdp_session(page)
+        self.page, self.session = page, page.context.new_cdp_session(page)
         self.session.send("WebAuthn.enable", {"enableUI": False})
         options = {
             "protocol": "ctap2",
@@ -80,6 +80,11 @@ class VirtualKey:
     def verify_user(self, verified: bool) -> None:
         """Whether its PIN or fingerprint is right from now on."""
         self.session.send("WebAuthn.setUserVerified", {"authenticatorId": self.id, "isUserVerified": verified})
+
+    def touch(self, touched: bool) -> None:
+        """Whether somebody touches it as soon as it is asked, from now on."""
+        told = {"authenticatorId": self.id, "enabled": touched}
+        self.session.send("WebAuthn.setAutomaticPresenceSimulation", told)
 
     def remove(self) -> None:
         """Unplug it."""
