@@ -22,6 +22,8 @@ SHORT_COOKIE = "bound"  # beside it where the session is bound to a key in the d
 IDLE = timedelta(hours=12)
 LIFE = timedelta(days=30)
 MAX_LIVE = 20  # the least used one leaves
+SHORT_LIFE = timedelta(minutes=10)  # of the short cookie, so of a copy of both
+UNDER_WAY = timedelta(minutes=1)  # requests sent before the browser had its first short cookie
 TOUCH_EVERY = timedelta(minutes=5)  # so that reading a page does not write each time
 MAX_COUNTRIES = 8  # of one session and those it replaced
 
@@ -111,6 +113,9 @@ _BY_DIGEST = _NAMED.where(
         and_(Session.bound_before == bindparam("short"), Session.bound_before_until > bindparam("now")),
     )
 )
+_KEY = _LIVE.with_only_columns(Session.bound_key).where(
+    Session.id == bindparam("id"), Session.bound_digest.is_not(None)
+)
 _OF_ACCOUNT = _LIVE.where(Session.account_id == bindparam("account_id")).order_by(
     Session.last_used_at.desc(), Session.id.desc()
 )
@@ -190,6 +195,45 @@ def of_account(account_id: int, *, now: datetime) -> list[SessionView]:
 def touch(session_id: int, *, now: datetime) -> None:
     """Remember that the session was used."""
     db.session().execute(update(Session).where(Session.id == session_id).values(last_used_at=now))
+
+
+def bind(session_id: int, *, key: dict[str, Any], short: str, held: str, made_at: datetime, now: datetime) -> bool:
+    """From now on the session needs a short cookie as well: `short`, or for a minute still what the browser `held`.
+
+    `made_at`: when the challenge that was answered had been made. False when it has a key already.
+    """
+    change = update(Session).where(Session.id == session_id, Session.bound_digest.is_(None), Session.ended_at.is_(None))
+    change = change.values(
+        bound_key=key,
+        bound_digest=crypto.digest(short),
+        bound_until=now + SHORT_LIFE,
+        bound_before=crypto.digest(held),
+        bound_before_until=now + UNDER_WAY,
+        bound_proved=made_at,
+    )
+    return db.session().scalar(change.returning(Session.id)) is not None
+
+
+def bound_key(session_id: int, *, now: datetime) -> dict[str, Any] | None:
+    """The key of a live session that is bound to one."""
+    values = {"id": session_id, "idle_since": now - IDLE, "created_after": now - LIFE}
+    return db.session().scalar(_KEY, values)
+
+
+def renew(session_id: int, *, short: str, made_at: datetime, now: datetime) -> bool:
+    """A new short cookie for whoever answered the challenge made then; the one before keeps the rest of its time.
+
+    Spends the challenge: False when this one, or one made later, was answered before.
+    """
+    change = update(Session).where(Session.id == session_id, Session.bound_proved < made_at, Session.ended_at.is_(None))
+    change = change.values(
+        bound_before=Session.bound_digest,
+        bound_before_until=Session.bound_until,
+        bound_digest=crypto.digest(short),
+        bound_until=now + SHORT_LIFE,
+        bound_proved=made_at,
+    )
+    return db.session().scalar(change.returning(Session.id)) is not None
 
 
 def step_down(session_id: int, *, why: str) -> bool:

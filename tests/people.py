@@ -132,11 +132,12 @@ class Visitor:
         self.http.environ_base["HTTP_USER_AGENT"] = FIREFOX  # or a session would step down between two requests
         self.outbox = outbox
         self.app = app
+        self.origin: str = app.extensions["authsvc.settings"].base_url
 
     def get(self, path: str, **more: Any) -> TestResponse:
         """Open a page."""
         headers = {"User-Agent": FIREFOX, **more.pop("headers", {})}
-        return self.http.get(path, base_url=BASE_URL, headers=headers, **more)
+        return self.http.get(path, base_url=self.origin, headers=headers, **more)
 
     def csrf(self) -> str:
         """A token for this browser's forms."""
@@ -148,7 +149,7 @@ class Visitor:
         """Send a form as its page would."""
         headers = {"User-Agent": FIREFOX, **fields.pop("headers", {})}
         data = {"csrf_token": self.csrf(), **fields}
-        return self.http.post(path, data=data, base_url=BASE_URL, headers=headers)
+        return self.http.post(path, data=data, base_url=self.origin, headers=headers)
 
     def cookies(self) -> str:
         """All cookies, as the header a rival request would send."""

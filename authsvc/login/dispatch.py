@@ -6,7 +6,19 @@ from typing import assert_never
 from flask import Response, make_response, redirect, url_for
 from sqlalchemy import update
 
-from authsvc import accounts, audit, budgets, devices, domains, email_codes, holds, mail, recovery_codes, sessions
+from authsvc import (
+    accounts,
+    audit,
+    budgets,
+    device_bound,
+    devices,
+    domains,
+    email_codes,
+    holds,
+    mail,
+    recovery_codes,
+    sessions,
+)
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import Acr, Factor, amr_values
@@ -135,7 +147,7 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
     if replaced is not None:  # a new identifier at every sign-in (attack S01)
         sessions.end(replaced.account_id, replaced.id, now=now)
     amr = amr_values(pending.proved, hardware=pending.hardware)
-    _, token = sessions.issue(
+    session_id, token = sessions.issue(
         account.id,
         epoch=account.epoch,
         acr=step.acr,
@@ -159,4 +171,5 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
     set_cookie(response, SESSION_COOKIE, token, max_age_seconds=int(sessions.LIFE.total_seconds()))
     set_cookie(response, BROWSER_COOKIE, browser.token, max_age_seconds=int(devices.COOKIE_LIFE.total_seconds()))
     drop_cookie(response, COOKIE)
+    device_bound.offer(response, session_id)
     return response

@@ -17,7 +17,7 @@ from authsvc.core import db
 from authsvc.policy.hold import HoldCause
 from tests.conftest import Clock
 from tests.oidc.site import DEVICE_GRANT, HERE, Site, register, set_verified, sign_in
-from tests.people import BASE_URL, Outbox, Person, Visitor
+from tests.people import BASE_URL, FIREFOX, Outbox, Person, Visitor
 from tests.slices import at_once
 
 MakeAccount = Callable[..., Person]
@@ -208,7 +208,7 @@ def test_an_approval_in_flight_across_a_reset_or_the_end_of_its_session_approves
 ) -> None:
     asked = begin(cli)
     enter(client, asked["user_code"])
-    cookies = {"Cookie": client.cookies()}
+    cookies = {"Cookie": client.cookies(), "User-Agent": FIREFOX}
     with app.test_request_context(base_url=BASE_URL, headers=cookies), db.transaction():
         who = access.require_principal()  # as the hook found it, and then somebody else was first
         request = service.entered(who, now=clock.now, user_code=asked["user_code"])
