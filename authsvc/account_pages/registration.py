@@ -135,7 +135,7 @@ def _send(registration: Open, *, now: datetime) -> bool:
             registration.bound_to,
             registration.email,
             kind="registration_code",
-            subject="Confirm your address",
+            subject=f"Confirm your address for {registration.username}",
             account_id=None,
             browser_id=None,
             now=now,

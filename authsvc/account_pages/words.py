@@ -74,7 +74,7 @@ SENTENCES: dict[EventType, str] = {
     EventType.LOGIN_CODE_SENT: "A sign-in code was mailed after the right password",
     EventType.LOGIN_CODE_FAILED: "A wrong sign-in code was typed",
     EventType.SECOND_FACTOR_FAILED: "A second step failed: {factor}",
-    EventType.BROWSER_ADDED: "New browser",
+    EventType.BROWSER_ADDED: "Signed in for the first time",
     EventType.BROWSER_FORGOTTEN: "A known browser was forgotten",
     EventType.SESSION_ENDED: "Signed out",
     EventType.SESSIONS_ENDED: "Signed out everywhere else",
