@@ -76,9 +76,12 @@ _OF_ACCOUNT = _LIVE.where(Browser.account_id == bindparam("account_id")).order_b
 
 def find(token: str, account_id: int) -> BrowserView | None:
     """This browser as the account knows it, or None when it is new there."""
-    if not token:
-        return None
-    row = db.execute(_FIND, {"digest": crypto.digest(token), "account_id": account_id}).first()
+    return find_digest(crypto.digest(token), account_id) if token else None
+
+
+def find_digest(digest: bytes, account_id: int) -> BrowserView | None:
+    """`find` for work that is done later, by the digest of the cookie."""
+    row = db.execute(_FIND, {"digest": digest, "account_id": account_id}).first()
     return BrowserView(**row._mapping) if row else None
 
 

@@ -73,6 +73,7 @@ TASKS = (
     Task("resets", LOOK_EVERY, lambda now: recovery.process_resets(now=now)),
     Task("audit chain", LOOK_EVERY, lambda now: audit.chain_new_events()),
     Task("domains", timedelta(seconds=10), lambda now: domains.sweep(limit=20, now=now)),
+    Task("unfinished sign-ins", timedelta(minutes=1), lambda now: login.tell_unfinished(now=now)),
     Task("mandates", timedelta(hours=1), lambda now: mandates.apply(now=now)),
     Task("audit pruning", timedelta(hours=1), lambda now: audit.prune(before=now - audit.KEPT_FOR, now=now)),
     Task("purge", timedelta(hours=1), _purge),

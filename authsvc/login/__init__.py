@@ -2,12 +2,27 @@
 
 The only slice that issues sessions, and only when `policy.login` says Complete. Verbs: begin_for (start a pending
 login for somebody who proved something elsewhere, such as at registration), finish (let the dispatcher act),
-enrolment (the ceremony that `account_pages` uses as well).
+enrolment (the ceremony that `account_pages` uses as well), give_pass
+(tries of its own for a browser that proved the mailbox), tell_wrong_codes, and tell_unfinished (the worker's).
 """
 
 from authsvc.login import enrolment
 from authsvc.login.dispatch import finish
-from authsvc.login.service import begin_for, purge
-from authsvc.login.views import bp, codes_file
+from authsvc.login.pass_views import bp
+from authsvc.login.passes import give as give_pass
+from authsvc.login.service import BROWSER_COOKIE, begin_for, purge, tell_wrong_codes
+from authsvc.login.unfinished import tell as tell_unfinished
+from authsvc.login.views import codes_file
 
-__all__ = ["begin_for", "bp", "codes_file", "enrolment", "finish", "purge"]
+__all__ = [
+    "BROWSER_COOKIE",
+    "begin_for",
+    "bp",
+    "codes_file",
+    "enrolment",
+    "finish",
+    "give_pass",
+    "purge",
+    "tell_unfinished",
+    "tell_wrong_codes",
+]

@@ -23,7 +23,7 @@ from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import Acr, Factor, amr_values
 from authsvc.core.web import client, cookie, drop_cookie, local_path, request_time, set_cookie
-from authsvc.login import service
+from authsvc.login import passes, service
 from authsvc.login.models import PendingLogin
 from authsvc.login.service import BROWSER_COOKIE, COOKIE, LoginExpired, Pending, Situation
 from authsvc.policy.login import (
@@ -94,13 +94,15 @@ def send_code(pending: Pending, situation: Situation, *, now: datetime) -> bool:
         kind="login_code",
         subject=f"Your sign-in code for {situation.account.username}",
         account_id=situation.account.id,
-        browser_id=situation.browser.id if situation.browser else None,
+        browser_id=situation.share,
         now=now,
         username=situation.account.username,
         client=client(),
     )
     if handed_over:
         audit.record(EventType.LOGIN_CODE_SENT, account_id=situation.account.id, at=now, client=client())
+    else:
+        passes.offer(situation.account, situation.share, now=now)
     return handed_over
 
 
@@ -109,7 +111,9 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
     account, caller = accounts.lock(situation.account.id), client()
     if account.epoch != pending.epoch or account.disabled or account.frozen:
         raise LoginExpired("the account changed while this sign-in completed")
-    consumed = update(PendingLogin).where(PendingLogin.id == pending.id, PendingLogin.consumed_at.is_(None))
+    consumed = update(PendingLogin).where(
+        PendingLogin.id == pending.id, PendingLogin.consumed_at.is_(None), PendingLogin.expires_at > now
+    )
     if db.session().scalar(consumed.values(consumed_at=now).returning(PendingLogin.id)) is None:
         raise LoginExpired("a rival request was first")
     if pending.recovery_code_id is not None and Factor.RECOVERY_CODE in pending.proved:
@@ -140,8 +144,7 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
             )
     if step.hold is not None:
         holds.begin(account.id, step.hold, client=caller, now=now)
-    known = situation.browser.id if situation.browser else None
-    budgets.clear("second_factor", budgets.subject_of(account.id, ""), known)
+    budgets.clear("second_factor", budgets.subject_of(account.id, ""), situation.share)
     accounts.note_sign_in(account.id, strong=step.acr is not Acr.AAL1, now=now)  # never by a recovery code (POLICY 8)
     replaced = sessions.find_named(cookie(SESSION_COOKIE), now=now)
     if replaced is not None:  # a new identifier at every sign-in (attack S01)

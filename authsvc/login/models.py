@@ -30,6 +30,27 @@ class PendingLogin(Row):
     challenge_for: Mapped[str] = mapped_column(String(10), default="")
     next_path: Mapped[str] = mapped_column(String(4096), default="")
     consumed_at: Mapped[datetime | None]
+    # For the owner, when a right password in a new browser goes no further (POLICY 2).
+    new_browser: Mapped[bool] = mapped_column(default=False)
+    ip: Mapped[str] = mapped_column(String(45), default="")
+    browser: Mapped[str] = mapped_column(String(60), default="")
+    told_at: Mapped[datetime | None]
+
+
+class BrowserPass(Row):
+    """A mailed link that gives a browser tries of its own, and the browser that has them (decision 0015)."""
+
+    __tablename__ = "browser_passes"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    epoch: Mapped[int]
+    link_digest: Mapped[bytes | None] = mapped_column(unique=True)  # null: given by a reset link
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    expires_at: Mapped[datetime]  # of the link
+    opened_at: Mapped[datetime | None]
+    digest: Mapped[bytes | None] = mapped_column(unique=True)  # of the cookie of the browser that opened it
+    ends_at: Mapped[datetime | None]
 
 
 class Enrolment(Row):

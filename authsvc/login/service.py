@@ -25,9 +25,9 @@ from authsvc.core import crypto, db
 from authsvc.core.assurance import PHISHING_RESISTANT, Factor
 from authsvc.core.errors import AuthError
 from authsvc.core.web import client, cookie, local_path, request_time, settings
-from authsvc.login import enrolment
+from authsvc.login import enrolment, passes
 from authsvc.login.models import Enrolment, PendingLogin
-from authsvc.policy.budget import STREAK_NEEDS_CODE
+from authsvc.policy.budget import STREAK_IS_TOLD, STREAK_NEEDS_CODE
 from authsvc.policy.hold import ABSENCE
 from authsvc.policy.login import LoginFacts
 
@@ -79,6 +79,7 @@ class Situation:
     address: AddressView | None
     authenticators: list[AuthenticatorView]
     browser: devices.BrowserView | None
+    share: budgets.Share  # whose budget tries are charged to
 
 
 _COLUMNS = [getattr(PendingLogin, name) for name in Pending.__dataclass_fields__]
@@ -128,10 +129,11 @@ def begin_for(
     *,
     proved: frozenset[Factor] = frozenset(),
     mailbox_checked: bool = False,
+    new_browser: bool = False,
     next_path: str,
     now: datetime,
 ) -> str:
-    """Start a pending login and return the token for its cookie."""
+    """Start a pending login and return the token for its cookie. `new_browser`: the owner hears when it ends here."""
     token = crypto.random_token()
     values = {
         "digest": crypto.digest(token),
@@ -142,28 +144,37 @@ def begin_for(
         "proved": _words(proved),
         "mailbox_checked": mailbox_checked,
         "next_path": local_path(next_path, ""),
+        "new_browser": new_browser,
+        "ip": client().ip if new_browser else "",
+        "browser": client().browser if new_browser else "",
     }
     db.execute(_INSERT, values)
     return token
 
 
 def try_password(name: str, password: str, *, next_path: str, now: datetime) -> str | None:
-    """Check a first factor; the token of a new pending login, or None, alike for every cause (POLICY 2, rule 1)."""
+    """Check a first factor; the token of a new pending login, or None, alike for every cause (POLICY 2, rule 1).
+
+    For a disabled account nothing is compared, so a right password does no more work than a wrong one (attack L09).
+    """
     account = accounts.find(name)
-    browser = devices.find(cookie(BROWSER_COOKIE), account.id) if account else None
-    verified = passwords.verify(
-        account.id if account else None,
-        password,
-        name=name,
-        browser_id=browser.id if browser else None,
-        now=now,
-    )
-    if account is None or not verified.ok or account.disabled:
+    live = account if account is not None and not account.disabled else None
+    whose = browser_share(live.id, now=now) if live else None
+    verified = passwords.verify(live.id if live else None, password, name=name, browser_id=whose, now=now)
+    if live is None or not verified.ok:
         if verified.charged:  # tries that were not even compared must not push everything else out of the log
             account_id = account.id if account else None
             audit.record(EventType.LOGIN_FAILED, account_id=account_id, at=now, client=client())
+        elif live is not None:
+            passes.offer(live, whose, now=now)
         return None
-    return begin_for(account, proved=frozenset({Factor.PASSWORD}), next_path=next_path, now=now)
+    proved = frozenset({Factor.PASSWORD})
+    return begin_for(live, proved=proved, new_browser=whose is None, next_path=next_path, now=now)
+
+
+def browser_share(account_id: int, *, now: datetime) -> budgets.Share:
+    """Whose budget the tries of this request's browser are charged to."""
+    return passes.share(account_id, devices.find(cookie(BROWSER_COOKIE), account_id), now=now)
 
 
 def gather(pending: Pending, *, now: datetime) -> Situation | None:
@@ -174,8 +185,9 @@ def gather(pending: Pending, *, now: datetime) -> Situation | None:
     authenticators = accounts.enrolled(account.id, now=now)
     address = accounts.mail_address(account.id)
     browser = devices.find(cookie(BROWSER_COOKIE), account.id)
+    share = passes.share(account.id, browser, now=now)
     subject = budgets.subject_of(account.id, "")
-    streak = budgets.streak("second_factor", subject, browser.id if browser else None) if authenticators else 0
+    streak = budgets.streak("second_factor", subject, share) if authenticators else 0
     absent = account.last_sign_in_at is not None and now - account.last_sign_in_at > ABSENCE
     facts = LoginFacts(
         proved=pending.proved,
@@ -194,7 +206,9 @@ def gather(pending: Pending, *, now: datetime) -> Situation | None:
         attested=pending.attested,
         long_absent=absent,
     )
-    return Situation(facts=facts, account=account, address=address, authenticators=authenticators, browser=browser)
+    return Situation(
+        facts=facts, account=account, address=address, authenticators=authenticators, browser=browser, share=share
+    )
 
 
 def _note(pending: Pending, **values: object) -> None:
@@ -232,11 +246,12 @@ def check_code(pending: Pending, factor: Factor, code: str, *, now: datetime) ->
     """Check a TOTP or recovery code, charged before it is compared; both share one budget (attack L01)."""
     if pending.account_id is None or Factor.PASSWORD not in pending.proved:
         raise LoginExpired("second factor before password")
-    browser = devices.find(cookie(BROWSER_COOKIE), pending.account_id)
-    browser_id = browser.id if browser else None
+    whose = browser_share(pending.account_id, now=now)
     subject = budgets.subject_of(pending.account_id, "")
-    charge = budgets.charge("second_factor", subject, browser_id, now=now)
+    charge = budgets.charge("second_factor", subject, whose, now=now)
     if not charge.allowed:
+        passes.offer(accounts.get(pending.account_id), whose, now=now)
+        drop(pending, now=now)  # the password is asked for again (attack T03)
         return CodeChecked(False, wait=int(charge.retry_after.total_seconds()) + 1)
     if factor is Factor.RECOVERY_CODE:
         code_id = recovery_codes.check(pending.account_id, code)
@@ -255,7 +270,25 @@ def check_code(pending: Pending, factor: Factor, code: str, *, now: datetime) ->
         client=client(),
         factor=factor.value,
     )
+    tell_wrong_codes(pending.account_id, charge.streak, now=now)
     return CodeChecked(False)
+
+
+def tell_wrong_codes(account_id: int, streak: int, *, now: datetime) -> None:
+    """Mail the owner of wrong second factors in a row, at most once an hour: the password is known (attack T03)."""
+    if streak < STREAK_IS_TOLD:
+        return
+    if not budgets.charge("second_factor_mail", budgets.subject_of(account_id, ""), None, now=now).allowed:
+        return
+    username = accounts.get(account_id).username
+    mail.notify(
+        account_id,
+        "second_factor_failed",
+        subject=f"Wrong codes for {username}",
+        now=now,
+        username=username,
+        client=client(),
+    )
 
 
 def _is_senior(account_id: int, authenticator_id: int, now: datetime) -> bool:
@@ -343,8 +376,8 @@ def note_enrolled(pending: Pending, enrolled: enrolment.Enrolled, *, now: dateti
 
 
 def drop(pending: Pending, *, now: datetime) -> None:
-    """End a pending login that its owner does not want."""
-    _note(pending, consumed_at=now)
+    """End a pending login that its owner does not want. It counts as unfinished, whoever left it."""
+    _note(pending, expires_at=now)
 
 
 def replace_password(pending: Pending, account: AccountView, password: str, *, now: datetime) -> str | None:
@@ -390,6 +423,7 @@ def ways(situation: Situation) -> list[str]:
 
 
 def purge(*, before: datetime) -> None:
-    """Delete sign-ins and enrolments that ended before the time."""
+    """Delete sign-ins, enrolments and passes that ended before the time."""
+    passes.purge(before=before)
     db.session().execute(delete(PendingLogin).where(PendingLogin.expires_at < before))
     db.session().execute(delete(Enrolment).where(Enrolment.expires_at < before))

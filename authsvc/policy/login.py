@@ -172,3 +172,26 @@ def next_step(facts: LoginFacts) -> Step:
     if facts.mandate is not None and not facts.mandate.satisfied_by(facts.enrolled):
         return EnrolFactor(facts.mandate)
     return Complete(acr=facts.acr(), hold=facts.hold_cause())
+
+
+UNFINISHED_END_PASSWORD = 3  # right passwords in new browsers that went no further (POLICY 2)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What follows from sign-ins that proved the password alone and ended."""
+
+    tell: bool
+    replace_password: bool
+
+
+def unfinished(*, before: int, fresh: int, in_last_day: int) -> Unfinished:
+    """What follows from `fresh` more of them, with `before` since the password was set and `in_last_day` in 24 hours.
+
+    The owner is told until a new password is due, which the mail says; then once a day, so that whoever knows the
+    password cannot fill the mailbox with what its owner knows. Source: POLICY 2, last paragraph.
+    """
+    return Unfinished(
+        tell=before < UNFINISHED_END_PASSWORD or in_last_day == 0,
+        replace_password=before + fresh >= UNFINISHED_END_PASSWORD,
+    )

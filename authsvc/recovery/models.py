@@ -17,6 +17,7 @@ class ResetRequest(Row):
     typed: Mapped[str] = mapped_column(String(320))
     ip: Mapped[str] = mapped_column(String(45))
     browser: Mapped[str] = mapped_column(String(60))
+    browser_digest: Mapped[bytes | None]  # of its cookie: known browsers have a budget of their own (POLICY 7)
     created_at: Mapped[datetime] = mapped_column(index=True)
     claimed_until: Mapped[datetime | None]
 

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from sqlalchemy import delete, func, insert, select, true, update
 
-from authsvc import accounts, audit, budgets, domains, holds, mail, mandates, passwords, totp, webauthn
+from authsvc import accounts, audit, budgets, devices, domains, holds, login, mail, mandates, passwords, totp, webauthn
 from authsvc.accounts import AccountRow, AccountView, AddressView
 from authsvc.audit import EventType
 from authsvc.core import crypto, db
@@ -51,9 +51,10 @@ class LinkGone(Gone):
     """The link was used, replaced, is over an hour old, or its account or address changed since."""
 
 
-def request_reset(typed: str, client: Client, *, now: datetime) -> None:
+def request_reset(typed: str, client: Client, *, browser_token: str = "", now: datetime) -> None:
     """Write one row, the same work for every text; nothing is looked up here (attack R18)."""
     values = {"typed": typed, "ip": client.ip, "browser": client.browser, "created_at": now}
+    values["browser_digest"] = crypto.digest(browser_token) if browser_token else None
     db.session().execute(insert(ResetRequest).values(values))
 
 
@@ -101,7 +102,8 @@ def _process(request_id: int, *, now: datetime) -> None:
             account = accounts.get(account.id)
             address = accounts.mail_address(account.id)  # as it stands after the look
             if address is not None and address.domain == look.domain and not account.disabled and not account.frozen:
-                decision = _decide(account, address, look, now=now)
+                browser = devices.find_digest(request.browser_digest, account.id) if request.browser_digest else None
+                decision = _decide(account, address, look, browser_id=browser.id if browser else None, now=now)
     with db.transaction() as session:
         end = delete(ResetRequest).where(ResetRequest.id == request_id).returning(ResetRequest.id)
         if session.scalar(end) is None or account is None or address is None or decision is None:
@@ -119,7 +121,9 @@ def _process(request_id: int, *, now: datetime) -> None:
                 assert_never(decision)
 
 
-def _decide(account: AccountView, address: AddressView, look: domains.Look, *, now: datetime) -> Allow | Defer | Block:
+def _decide(
+    account: AccountView, address: AddressView, look: domains.Look, *, browser_id: int | None, now: datetime
+) -> Allow | Defer | Block:
     impact = Impact.HIGH if mandates.has_mandate(account.id) else Impact.NORMAL
     judgement = domains.judge_address(look, address, impact=impact)
     facts = ResetFacts(
@@ -138,16 +142,17 @@ def _decide(account: AccountView, address: AddressView, look: domains.Look, *, n
         enrolled=frozenset(a.kind for a in accounts.enrolled(account.id, now=now)),
     )
     decision = decide(facts, now)
-    if isinstance(decision, Allow) and not _may_mail(account, now=now):
+    if isinstance(decision, Allow) and not _may_mail(account, browser_id, now=now):
         return Defer("BUDGET")
     return decision
 
 
-def _may_mail(account: AccountView, *, now: datetime) -> bool:
+def _may_mail(account: AccountView, browser_id: int | None, *, now: datetime) -> bool:
     """Whether one more link may go out (POLICY 7). Ends the present transaction when it charges.
 
     While a link lives nothing is charged, so strangers who ask cannot use up the owner's budget; nor can they
     fill the mailbox, since few live at once. An empty budget still lets one mail out every quarter of an hour.
+    Each browser the account knows has its own budget, which no stranger can touch.
     """
     live = db.session().scalar(
         select(func.count())
@@ -159,10 +164,12 @@ def _may_mail(account: AccountView, *, now: datetime) -> bool:
             ResetLink.expires_at > now,
         )
     )
-    if live:
+    if live and (live < MAX_LIVE_LINKS or browser_id is None):
         return live < MAX_LIVE_LINKS
-    if budgets.charge("reset_link", budgets.subject_of(account.id, ""), None, now=now).allowed:
+    if budgets.charge("reset_link", budgets.subject_of(account.id, ""), browser_id, now=now).allowed:
         return True
+    if live:
+        return False
     newest = db.session().scalar(select(func.max(ResetLink.created_at)).where(ResetLink.account_id == account.id))
     return newest is None or now - newest >= ONE_MAIL_EVERY
 
@@ -343,12 +350,14 @@ def _prove(link: Open, *, code: str, credential: str, now: datetime) -> int | No
     if Factor.TOTP not in link.factors:
         return None
     subject = budgets.subject_of(link.account.id, "")
-    charge = budgets.charge("second_factor", subject, None, now=now)
+    charge = budgets.charge("second_factor", subject, budgets.BY_MAIL, now=now)  # the link proved the mailbox
     if not charge.allowed:
         raise TooMany("second factor budget empty", retry_after=int(charge.retry_after.total_seconds()) + 1)
     proved = totp.verify(link.account.id, code, now=now) if code else None
     if proved is not None:
-        budgets.clear("second_factor", subject, None)
+        budgets.clear("second_factor", subject, budgets.BY_MAIL)
+    else:
+        login.tell_wrong_codes(link.account.id, charge.streak, now=now)
     return proved
 
 

@@ -3,6 +3,7 @@
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from authsvc import login
 from authsvc.core.rate_limits import limited
 from authsvc.core.web import (
     client,
@@ -36,7 +37,8 @@ def request_reset() -> ResponseReturnValue:
 @limited("reset")
 def submit_request() -> ResponseReturnValue:
     """Write the request down; the same page follows whatever was typed."""
-    service.request_reset(text_field("username", max_length=320), client(), now=request_time())
+    typed, browser = text_field("username", max_length=320), cookie(login.BROWSER_COOKIE)
+    service.request_reset(typed, client(), browser_token=browser, now=request_time())
     return redirect(url_for("recovery.sent"), code=303)
 
 
@@ -118,5 +120,6 @@ def submit_reset() -> ResponseReturnValue:
     if refused is not None:
         return _form(link, {refused.field: refused.why}), 422
     response = make_response(redirect(url_for("login.start"), code=303))
+    login.give_pass(link.account.id, response, now=now)
     drop_cookie(response, COOKIE)
     return response

@@ -225,8 +225,7 @@ def test_guesses_at_the_same_instant_cannot_outrun_the_budget(
 
     with ThreadPoolExecutor(6) as pool:
         statuses = list(pool.map(send, range(12)))
-    assert statuses.count(401) == 5
-    assert statuses.count(429) == 7
+    assert set(statuses) == {401, 429}  # whoever comes too late finds the sign-in ended, or the budget empty
     assert events(app, bob).count(EventType.SECOND_FACTOR_FAILED) == 5
 
 
