@@ -13,12 +13,13 @@ from flask import Flask
 from flask.cli import ScriptInfo
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-from authsvc import accounts, audit, domains, holds, mail, mandates, oidc, passwords, worker
+from authsvc import accounts, audit, domains, freezes, holds, mail, mandates, oidc, passwords, worker
 from authsvc.app import create_app, utc_now
 from authsvc.audit import EventType
 from authsvc.core import config, db, migrate
 from authsvc.core.config import LOOPBACK_HOSTS, SettingError, Settings
 from authsvc.core.domain_names import InvalidDomain, mail_domain
+from authsvc.policy.freeze import FreezeCause
 from authsvc.policy.hold import HoldCause
 
 THREADS = 8  # per process; two of them stay free of password hashing (POLICY 7)
@@ -292,35 +293,44 @@ def _change(username: str, reason: str, event: EventType, words: str) -> None:
     now = utc_now()
     with _app().app_context(), db.transaction():
         found = _account(username)
-        confirm_after = None
         match event:
             case EventType.ACCOUNT_FROZEN:
-                accounts.set_frozen(found.id, now=now)
-                confirm_after = now  # consents made meanwhile may be an intruder's (POLICY 6)
+                begun = freezes.begin(
+                    found.id,
+                    FreezeCause.OPERATOR,
+                    disputed_at=now,
+                    client=None,
+                    now=now,
+                    by="operator",
+                    reason=reason,
+                )
+                if not begun:
+                    raise click.ClickException(f"{found.username} is frozen already.")
             case EventType.ACCOUNT_DISABLED:
                 accounts.set_disabled(found.id, now=now)
             case EventType.ACCOUNT_ENABLED:
                 accounts.set_disabled(found.id, now=None)
-                accounts.set_frozen(found.id, now=None)
                 if found.frozen:  # a freeze ends with a new password and a hold (POLICY 5)
+                    freezes.release(found.id, now=now)
                     accounts.require_new_password(found.id, "frozen")
                     holds.begin(found.id, HoldCause.OPERATOR, client=None, now=now)
             case EventType.HOLD_BEGUN:
                 if not holds.begin(found.id, HoldCause.OPERATOR, client=None, now=now):
                     raise click.ClickException(f"{found.username} is in a hold by an operator already.")
-        if event is not EventType.HOLD_BEGUN:
-            accounts.raise_epoch(found.id, confirm_after=confirm_after)
-        audit.record(event, account_id=found.id, at=now, by="operator", reason=reason)
-        mail.notify(
-            found.id,
-            "operator_acted",
-            subject=f"Your account {found.username} is {words}",
-            now=now,
-            username=found.username,
-            words=words,
-            reason=reason,
-            client=None,
-        )
+        if event is not EventType.ACCOUNT_FROZEN:
+            if event is not EventType.HOLD_BEGUN:
+                accounts.raise_epoch(found.id)
+            audit.record(event, account_id=found.id, at=now, by="operator", reason=reason)
+            mail.notify(
+                found.id,
+                "operator_acted",
+                subject=f"Your account {found.username} is {words}",
+                now=now,
+                username=found.username,
+                words=words,
+                reason=reason,
+                client=None,
+            )
     click.echo(f"{found.username} is {words}.")
 
 

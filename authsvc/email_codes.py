@@ -4,6 +4,7 @@ Every mail with a code goes through here, and none to an address whose domain so
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Index, String, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
@@ -70,7 +71,7 @@ def hand_over(
     browser_id: budgets.Share,
     now: datetime,
     heals: bool = False,
-    **values: object,
+    **values: Any,
 ) -> bool:
     """Charge, make and mail a code. False, and nothing sent, when the budget for mailed codes is empty (attack R23).
 

@@ -11,7 +11,7 @@ from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.db import BigId, Row
 from authsvc.core.web import Client
-from authsvc.policy.hold import HoldCause, duration
+from authsvc.policy.hold import HoldCause, duration, may_end_early
 
 CAUSE_WORDS: dict[HoldCause, str] = {
     HoldCause.ADDRESS_CHANGE: "Your address was changed.",
@@ -22,6 +22,8 @@ CAUSE_WORDS: dict[HoldCause, str] = {
     HoldCause.LONG_ABSENCE: "This was the first sign-in for a long time.",
     HoldCause.DOUBTFUL_MAILBOX: "Something is odd about the domain of your mail address.",
     HoldCause.OPERATOR: "The people who run this service asked for it.",
+    HoldCause.FREEZE: "The account was frozen and opened again.",
+    HoldCause.REPLACED: "A lost second step was replaced with a recovery code.",
 }
 
 
@@ -70,7 +72,7 @@ def begin(account_id: int, cause: HoldCause, *, client: Client | None, now: date
     if db.session().scalar(standing) is not None:
         return False
     ends_at = now + duration(
-        owns_packages=mandates.owns_packages(account_id), mandated=mandates.has_mandate(account_id)
+        cause, owns_packages=mandates.owns_packages(account_id), mandated=mandates.has_mandate(account_id)
     )
     db.session().add(Hold(account_id=account_id, cause=cause.value, began_at=now, ends_at=ends_at))
     db.session().flush()
@@ -87,6 +89,15 @@ def begin(account_id: int, cause: HoldCause, *, client: Client | None, now: date
         client=client,
     )
     return True
+
+
+def may_be_ended_by(account_id: int, authenticator: accounts.AuthenticatorView, *, now: datetime) -> bool:
+    """True when a hold stands and the authenticator is older than the cause of every one that does (POLICY 5)."""
+    standing = select(Hold.began_at).where(Hold.account_id == account_id, Hold.ended_at.is_(None), Hold.ends_at > now)
+    began = list(db.session().scalars(standing))
+    return bool(began) and all(
+        may_end_early(began_at=at, enrolled_at=authenticator.created_at, senior=authenticator.senior) for at in began
+    )
 
 
 def end_all(account_id: int, *, now: datetime) -> int:

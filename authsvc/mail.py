@@ -17,7 +17,7 @@ from flask import render_template
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authsvc import accounts, adapters
+from authsvc import accounts, adapters, dispute_links
 from authsvc.core import crypto, db
 from authsvc.core.db import BigId, Row
 from authsvc.core.web import settings
@@ -95,10 +95,18 @@ def send(
     now: datetime,
     account_id: int | None = None,
     not_after: datetime | None = None,
+    event: str = "",
     **values: object,
 ) -> None:
-    """Write a mail from `templates/mail/<kind>.txt` to the outbox. `to` is a stored address, never a typed one."""
-    text = render_template(f"mail/{kind}.txt", now=now, to=to, **values)
+    """Write a mail from `templates/mail/<kind>.txt` to the outbox. `to` is a stored address, never a typed one.
+
+    Templates may ask for `not_me()`, the link that freezes the account; mails of one `event` share its use.
+    """
+
+    def not_me() -> str:
+        return _dispute_link(account_id, to, event=event, about=subject, now=now) if account_id else ""
+
+    text = render_template(f"mail/{kind}.txt", now=now, to=to, not_me=not_me, **values)
     check_code = crypto.random_letters(CHECK_LETTERS)
     foot = render_template("mail/_foot.txt", check_code=check_code)
     row = {
@@ -118,10 +126,20 @@ def send(
 
 def notify(account_id: int, kind: str, *, subject: str, now: datetime, **values: Any) -> int:
     """Write a security mail to every trusted address of the account (POLICY 3); returns to how many. Never limited."""
-    recipients = accounts.trusted_recipients(account_id, now=now)
+    recipients, event = accounts.trusted_recipients(account_id, now=now), dispute_links.new_event()
     for address in recipients:
-        send(kind, to=address, subject=subject, now=now, account_id=account_id, **values)
+        send(kind, to=address, subject=subject, now=now, account_id=account_id, event=event, **values)
     return len(recipients)
+
+
+def _dispute_link(account_id: int, to: str, *, event: str, about: str, now: datetime) -> str:
+    """A link for the address, or nothing where it may have none: it freezes accounts, so what is junior gets none."""
+    address = next((a for a in accounts.with_a_say(account_id, now=now) if a.email == to), None)
+    if address is None:
+        return ""
+    event = event or dispute_links.new_event()
+    token = dispute_links.issue(account_id, address.id, event=event, about=about, now=now)
+    return f"{settings().base_url}/not-me/{token}"
 
 
 def check(check_code: str, recipient: str) -> Sent | None:

@@ -54,6 +54,7 @@ def _purge(now: datetime) -> None:
         login.purge(before=now - KEPT_FOR)
         recovery.purge(before=now - KEPT_FOR)
         account_pages.purge(before=now - KEPT_FOR)
+        account_pages.forget_removed(now=now)
         browser_actions.purge(before=now - KEPT_FOR)
         oidc.purge(before=now - KEPT_FOR)
         tokens.purge(before=now - KEPT_FOR)
@@ -76,6 +77,8 @@ TASKS = (
     Task("unfinished sign-ins", timedelta(minutes=1), lambda now: login.tell_unfinished(now=now)),
     Task("mandates", timedelta(hours=1), lambda now: mandates.apply(now=now)),
     Task("audit pruning", timedelta(hours=1), lambda now: audit.prune(before=now - audit.KEPT_FOR, now=now)),
+    Task("removals", timedelta(seconds=10), lambda now: account_pages.carry_out_removals(now=now)),
+    Task("deletions", timedelta(hours=1), lambda now: account_pages.delete_due(now=now)),
     Task("purge", timedelta(hours=1), _purge),
 )
 

@@ -1,13 +1,26 @@
 """Step-up: prove again, for one displayed action with its parameters; carried out at once, spent once (POLICY 4)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from flask import Response, make_response, redirect, url_for
 from sqlalchemy import delete, select, update
 
-from authsvc import accounts, audit, budgets, email_codes, mandates, passwords, sessions, totp, webauthn
+from authsvc import (
+    accounts,
+    audit,
+    budgets,
+    devices,
+    email_codes,
+    holds,
+    mandates,
+    passwords,
+    recovery_codes,
+    sessions,
+    totp,
+    webauthn,
+)
 from authsvc.access.hook import refusal, require_principal
 from authsvc.access.models import PendingAction
 from authsvc.accounts import AccountRow
@@ -87,7 +100,7 @@ def step_up(
     )
     db.session().add(row)
     db.session().flush()
-    if proofs_for(account.id, now=now).mailbox:
+    if proofs_for(who, action, params, now=now).mailbox:
         send_code(row.id, account.id, words, who, now=now)
     return make_response(redirect(url_for("access.step_up", handle=handle), code=303))
 
@@ -139,25 +152,40 @@ def find(handle: str, who: Principal, *, now: datetime) -> Pending:
     )
 
 
-def proofs_for(account_id: int, *, now: datetime) -> StepUpProofs:
-    """What the account has to show. Raises NoProofLeft when nothing would do."""
-    address = accounts.mail_address(account_id)
-    enrolled = accounts.enrolled(account_id, now=now)
+def proofs_for(who: Principal, action: Action, params: dict[str, str], *, now: datetime) -> StepUpProofs:
+    """What the account has to show for this action. Raises NoProofLeft when nothing would do."""
+    address = accounts.mail_address(who.account_id)
+    browser = next((b for b in devices.of_account(who.account_id) if b.id == who.browser_id), None)
     alone = keys_alone(
-        frozenset(a.kind for a in enrolled),
-        mandate=mandates.in_force(account_id, now=now),
-        keys_only=accounts.get(account_id).keys_only,
+        frozenset(a.kind for a in accounts.enrolled(who.account_id, now=now)),
+        mandate=mandates.in_force(who.account_id, now=now),
+        keys_only=accounts.get(who.account_id).keys_only,
     )
     proofs = permission.step_up_proofs(
-        [a.kind for a in enrolled if a.senior],
+        action,
+        [a.kind for a in _eligible(who.account_id, action, params, now=now)],
         mailbox_usable=address is not None and address.trusted,
+        senior_browser=browser is not None and browser.senior(now),
+        owns_packages=mandates.owns_packages(who.account_id),
         keys_alone=alone,
     )
     if not proofs.any_of and alone:
-        raise NoProofLeft(f"account {account_id}", message=KEYS_TOO_NEW)
+        raise NoProofLeft(f"account {who.account_id}", message=KEYS_TOO_NEW)
     if not proofs.any_of:
-        raise NoProofLeft(f"account {account_id}")
+        raise NoProofLeft(f"account {who.account_id}")
     return proofs
+
+
+def _eligible(
+    account_id: int, action: Action, params: dict[str, str], *, now: datetime
+) -> list[accounts.AuthenticatorView]:
+    """Authenticators whose proof counts for the action: senior ones, and for the end of a hold those older than it."""
+    senior = [a for a in accounts.enrolled(account_id, now=now) if a.senior]
+    if action is Action.END_HOLD:
+        return [a for a in senior if holds.may_be_ended_by(account_id, a, now=now)]
+    if action is Action.REPLACE_AUTHENTICATOR:  # what is lost proves nothing
+        return [a for a in senior if str(a.id) != params["id"]]
+    return senior
 
 
 def send_code(action_id: int, account_id: int, words: str, who: Principal, *, now: datetime) -> bool:
@@ -185,15 +213,23 @@ def set_challenge(pending: Pending, challenge: bytes) -> None:
 
 
 def prove(
-    pending: Pending, who: Principal, *, way: str, code: str, password: str, credential: str, now: datetime
+    pending: Pending,
+    who: Principal,
+    *,
+    way: str,
+    code: str,
+    password: str,
+    credential: str,
+    recovery_code: str,
+    now: datetime,
 ) -> Response | None:
     """Check the proof and carry the action out; None when the proof is not good. Guesses are charged first."""
     decision = permission.decide(pending.action, who)
     if isinstance(decision, permission.Refused):
         raise refusal(decision, who.account_id)
-    proofs = proofs_for(who.account_id, now=now)
-    proved, mailbox_checked = _check(pending, who, way, code, password, credential, now)
-    if not proofs.met_by(proved, mailbox_checked=mailbox_checked):
+    proofs = proofs_for(who, pending.action, pending.params, now=now)
+    shown = _check(pending, who, proofs, way, code, password, credential, recovery_code, now)
+    if not proofs.met_by(shown.factors, mailbox_checked=shown.mailbox):
         audit.record(
             EventType.STEP_UP_FAILED,
             account_id=who.account_id,
@@ -208,6 +244,8 @@ def prove(
     spent = update(PendingAction).where(PendingAction.id == pending.id, PendingAction.spent_at.is_(None))
     if db.session().scalar(spent.values(spent_at=now).returning(PendingAction.id)) is None:
         raise StepUpGone("a rival request was first")
+    if shown.recovery_code_id is not None and not recovery_codes.spend(shown.recovery_code_id, now=now):
+        raise StepUpGone("the recovery code was spent meanwhile")
     audit.record(
         EventType.STEP_UP_PROVED,
         account_id=who.account_id,
@@ -215,29 +253,47 @@ def prove(
         client=client(),
         action=pending.action.value,
     )
-    return EXECUTORS[pending.action](who, pending.params)
+    return EXECUTORS[pending.action](replace(who, proved=frozenset(shown.authenticators)), pending.params)
+
+
+@dataclass
+class _Shown:
+    """What one submission proved."""
+
+    factors: set[Factor] = field(default_factory=set)
+    authenticators: set[int] = field(default_factory=set)
+    mailbox: bool = False
+    recovery_code_id: int | None = None
 
 
 def _check(
-    pending: Pending, who: Principal, way: str, code: str, password: str, credential: str, now: datetime
-) -> tuple[frozenset[Factor], bool]:
-    """What this submission proves, counting senior authenticators alone, and whether it proves the mailbox."""
-    proved: set[Factor] = set()
-    mailbox = False
-    senior = {a.id for a in accounts.enrolled(who.account_id, now=now) if a.senior}
+    pending: Pending,
+    who: Principal,
+    proofs: StepUpProofs,
+    way: str,
+    code: str,
+    password: str,
+    credential: str,
+    recovery_code: str,
+    now: datetime,
+) -> _Shown:
+    """What this submission proves, counting authenticators that are eligible alone."""
+    shown = _Shown()
+    eligible = {a.id for a in _eligible(who.account_id, pending.action, pending.params, now=now)}
     if password:
         verified = passwords.verify(who.account_id, password, name=who.username, browser_id=who.browser_id, now=now)
         if not verified.charged:
             raise TooMany("password budget empty", retry_after=300)
         if verified.ok:
-            proved.add(Factor.PASSWORD)
+            shown.factors.add(Factor.PASSWORD)
     if way == "totp":
         charge_code(who, now=now)
-        if totp.verify(who.account_id, code, now=now) in senior:
-            proved.add(Factor.TOTP)
-            budgets.clear("second_factor", budgets.subject_of(who.account_id, ""), who.browser_id)
-    elif way == "password" and Factor.PASSWORD in proved:
-        mailbox = email_codes.spend(pending.bound_to, code, now=now) is not None
+        authenticator_id = totp.verify(who.account_id, code, now=now)
+        if authenticator_id in eligible:
+            shown.factors.add(Factor.TOTP)
+            shown.authenticators.add(authenticator_id)
+    elif way == "password" and proofs.mailbox and Factor.PASSWORD in shown.factors:
+        shown.mailbox = email_codes.spend(pending.bound_to, code, now=now) is not None
     elif way == "key" and pending.challenge is not None:
         taken = update(PendingAction).where(
             PendingAction.id == pending.id, PendingAction.challenge == pending.challenge
@@ -247,12 +303,20 @@ def _check(
                 credential,
                 pending.challenge,
                 account_id=who.account_id,
-                user_verification_required=Factor.PASSWORD not in proved,
+                user_verification_required=Factor.PASSWORD not in shown.factors,
                 now=now,
             )
-            if isinstance(found, webauthn.Assertion) and found.authenticator_id in senior:
-                proved.add(Factor.PASSKEY if found.user_verified else Factor.SECURITY_KEY)
-    return frozenset(proved), mailbox
+            if isinstance(found, webauthn.Assertion) and found.authenticator_id in eligible:
+                shown.factors.add(Factor.PASSKEY if found.user_verified else Factor.SECURITY_KEY)
+                shown.authenticators.add(found.authenticator_id)
+    if proofs.recovery_code and shown.factors:  # never looked at unless something else was right
+        charge_code(who, now=now)
+        shown.recovery_code_id = recovery_codes.check(who.account_id, recovery_code)
+        if shown.recovery_code_id is not None:
+            shown.factors.add(Factor.RECOVERY_CODE)
+    if (shown.authenticators & eligible and way == "totp") or shown.recovery_code_id is not None:
+        budgets.clear("second_factor", budgets.subject_of(who.account_id, ""), who.browser_id)
+    return shown
 
 
 def charge_code(who: Principal, *, now: datetime) -> None:

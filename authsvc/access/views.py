@@ -39,6 +39,7 @@ def submit_step_up(handle: str) -> ResponseReturnValue:
         code=code_field() if request.form.get("code") else "",
         password=text_field("password", max_length=1024, required=False, strip=False),
         credential=text_field("credential", max_length=20_000, required=False),
+        recovery_code=code_field("recovery_code") if request.form.get("recovery_code") else "",
         now=now,
     )
     if done is not None:
@@ -67,7 +68,7 @@ def resend_step_up_code(handle: str) -> ResponseReturnValue:
     """Mail the action's code once more."""
     who, now = require_principal(), request_time()
     pending = stepup.find(handle, who, now=now)
-    if not stepup.proofs_for(who.account_id, now=now).mailbox:
+    if not stepup.proofs_for(who, pending.action, pending.params, now=now).mailbox:
         raise Forbidden(f"no mailed code confirms action {pending.id}", message=NO_CODE)
     if not stepup.send_code(pending.id, who.account_id, pending.words, who, now=now):
         raise TooMany("mailed code budget empty", retry_after=3600)
@@ -80,14 +81,16 @@ def _ways(proofs: StepUpProofs) -> list[str]:
     ways = ["key"] if kinds & PHISHING_RESISTANT else []
     if Factor.TOTP in kinds:
         ways.append("totp")
-    return ways if ways else ["password"]
+    if any(needed - {Factor.RECOVERY_CODE} == {Factor.PASSWORD} for needed in proofs.any_of):
+        ways.append("password")
+    return ways
 
 
 def _page(handle: str, *, error: str | None, failed_way: str | None) -> str:
     who, now = require_principal(), request_time()
     pending = stepup.find(handle, who, now=now)
     allow_form_to_lead_to(pending.back)
-    proofs = stepup.proofs_for(who.account_id, now=now)
+    proofs = stepup.proofs_for(who, pending.action, pending.params, now=now)
     address = accounts.mail_address(who.account_id)
     return render_template(
         "access/step_up.html",
@@ -95,6 +98,8 @@ def _page(handle: str, *, error: str | None, failed_way: str | None) -> str:
         action_words=pending.words,
         parameters=pending.details,
         ways=_ways(proofs),
+        with_code=proofs.mailbox,
+        with_recovery_code=proofs.recovery_code,
         masked_address=address.masked if address else None,
         resend_in_seconds=30,
         error=error,

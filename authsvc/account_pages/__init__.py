@@ -1,18 +1,40 @@
 """What the owner sees and does: registration, the security page, enrolment, password, sessions."""
 
-from authsvc.account_pages import addresses, enrol, keys_only, log, mail_check, password, registration, security
+from authsvc.account_pages import (
+    addresses,
+    enrol,
+    freeze,
+    hold,
+    keys_only,
+    log,
+    lost,
+    mail_check,
+    password,
+    registration,
+    removal,
+    security,
+)
 from authsvc.account_pages.blueprint import bp
+from authsvc.account_pages.freeze import delete_due, forget_removed
 from authsvc.account_pages.registration import purge
+from authsvc.account_pages.removal import carry_out_removals
 
 __all__ = [
     "addresses",
     "bp",
+    "carry_out_removals",
+    "delete_due",
     "enrol",
+    "forget_removed",
+    "freeze",
+    "hold",
     "keys_only",
     "log",
+    "lost",
     "mail_check",
     "password",
     "purge",
     "registration",
+    "removal",
     "security",
 ]

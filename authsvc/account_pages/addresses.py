@@ -1,7 +1,5 @@
 """Addresses of an account: added, proved, made the main one, removed. A proof after a strong sign-in lifts a block."""
 
-from datetime import timedelta
-
 from flask import Response, make_response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
@@ -36,11 +34,11 @@ def _own(address_id: int) -> AddressView:
 def _fit_to_be_main(address_id: int) -> AddressView:
     """One's own address, trusted and senior: proved 72 h ago, or on the day the account was made (POLICY 3)."""
     address = _own(address_id)
-    if not address.trusted or address.verified_at is None:
+    if not address.trusted:
         raise Forbidden(f"address {address.id} is not trusted", message="Confirm this address first.")
     made = accounts.get(address.account_id).created_at
-    if not address.senior(request_time()) and address.verified_at - made >= timedelta(days=1):
-        when = date_words(address.verified_at + accounts.SENIOR_AFTER)
+    if not address.senior(request_time(), account_made=made):
+        when = date_words((address.first_verified_at or request_time()) + accounts.SENIOR_AFTER)
         message = f"This address is new. It can be made the main one from {when} on. Until then nothing changes."
         raise Forbidden(f"address {address.id} is junior", message=message)
     return address
@@ -124,7 +122,7 @@ def _send_code(who: Principal, address: AddressView) -> bool:
         _bound_to(address),
         address.email,
         kind="address_code",
-        subject="Confirm your address",
+        subject=f"Confirm your address for {who.username}",
         account_id=who.account_id,
         browser_id=who.browser_id,
         now=now,

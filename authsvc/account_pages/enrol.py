@@ -1,4 +1,4 @@
-"""Adding and removing authenticators, and new recovery codes, each after a step-up."""
+"""Adding and renaming authenticators, and new recovery codes, each after a step-up."""
 
 from datetime import datetime, timedelta
 
@@ -10,34 +10,21 @@ from authsvc import (
     accounts,
     audit,
     devices,
-    holds,
     login,
-    mail,
-    mandates,
     recovery_codes,
     totp,
-    webauthn,
 )
-from authsvc.account_pages import keys_only
+from authsvc.account_pages import removal
 from authsvc.account_pages.blueprint import bp
 from authsvc.audit import EventType
-from authsvc.core.assurance import PHISHING_RESISTANT, Action, Factor, Principal
-from authsvc.core.errors import Forbidden, NotFound
+from authsvc.core.assurance import Action, Factor, Principal
+from authsvc.core.errors import Forbidden
 from authsvc.core.rate_limits import limited
 from authsvc.core.web import client, code_field, request_time, requires, settings, text_field
 from authsvc.login import enrolment
-from authsvc.policy.hold import HoldCause
 
 WAYS = {"key": "Add a security key or passkey", "totp": "Add an authenticator app"}
 WRONG_CODE = "That code is not right. Please type the one the app shows now."
-
-
-class LastFactor(Forbidden):
-    """A mandate needs the factor that was to be removed."""
-
-    code = "last_factor"
-    title = "This one has to stay"
-    message = "Your packages require a second step, and this is the last one. Add another first; then this one can go."
 
 
 def _owner(who: Principal) -> str:
@@ -73,7 +60,12 @@ def begin_enrolment() -> ResponseReturnValue:
 
 @access.carries_out(Action.ADD_AUTHENTICATOR)
 def _begin(who: Principal, params: dict[str, str]) -> Response:
-    enrolment.begin(_owner(who), who.account_id, params["way"], now=request_time())
+    return begin(who, params["way"])
+
+
+def begin(who: Principal, way: str, *, replaces: int | None = None) -> Response:
+    """Begin an enrolment that was stepped up to."""
+    enrolment.begin(_owner(who), who.account_id, way, replaces=replaces, now=request_time())
     return make_response(redirect(url_for("account_pages.enrolment_page"), code=303))
 
 
@@ -161,7 +153,8 @@ def download_recovery_codes() -> ResponseReturnValue:
 def _finish(who: Principal, under_way: enrolment.Open) -> Response:
     now = request_time()
     enrolment.finish(under_way, browser_known_for=_known_for(who, now), now=now)
-    return make_response(redirect(url_for("account_pages.security"), code=303))
+    response = make_response(redirect(url_for("account_pages.security"), code=303))
+    return removal.replace_lost(response, who, under_way.replaces) if under_way.replaces is not None else response
 
 
 def _known_for(who: Principal, now: datetime) -> timedelta:
@@ -196,19 +189,11 @@ def _renew(who: Principal, params: dict[str, str]) -> Response:
     return make_response(redirect(url_for("account_pages.enrolment_page"), code=303))
 
 
-def _own(authenticator_id: int) -> accounts.AuthenticatorView:
-    own = accounts.enrolled(access.require_principal().account_id, now=request_time())
-    found = next((a for a in own if a.id == authenticator_id), None)
-    if found is None:
-        raise NotFound(f"authenticator {authenticator_id}")
-    return found
-
-
 @bp.route("/account/authenticators/<int(max=9223372036854775807):authenticator_id>/name", methods=["GET", "POST"])
 @requires(Action.RENAME_AUTHENTICATOR)
 def rename_authenticator(authenticator_id: int) -> ResponseReturnValue:
     """Give a key another name."""
-    found, who = _own(authenticator_id), access.require_principal()
+    found, who = removal.own(authenticator_id), access.require_principal()
     if request.method == "GET":
         return render_template(
             "account_pages/rename_authenticator.html", authenticator_id=found.id, label=found.label, errors={}
@@ -224,59 +209,3 @@ def rename_authenticator(authenticator_id: int) -> ResponseReturnValue:
         was=found.label,
     )
     return redirect(url_for("account_pages.security"), code=303)
-
-
-@bp.post("/account/authenticators/<int(max=9223372036854775807):authenticator_id>/remove")
-@requires(Action.REMOVE_AUTHENTICATOR)
-@limited("account")
-def remove_authenticator(authenticator_id: int) -> ResponseReturnValue:
-    """Ask for the step-up; the authenticator goes once it is given."""
-    found, who = _own(authenticator_id), access.require_principal()
-    _check_mandate(who.account_id, found.id)
-    what = "authenticator app" if found.kind is Factor.TOTP else "key"
-    return access.step_up(
-        Action.REMOVE_AUTHENTICATOR, params={"id": str(found.id)}, words=f"Remove the {what} “{found.label}”"
-    )
-
-
-def _check_mandate(account_id: int, leaving: int) -> None:
-    kinds = frozenset(a.kind for a in accounts.enrolled(account_id, now=request_time()) if a.id != leaving)
-    if not keys_only.may_keep_only(account_id, kinds):
-        raise keys_only.LastKey(f"account {account_id}")
-    if not mandates.may_keep_only(account_id, kinds, now=request_time()):
-        raise LastFactor(f"account {account_id}")
-
-
-@access.carries_out(Action.REMOVE_AUTHENTICATOR)
-def _remove(who: Principal, params: dict[str, str]) -> Response:
-    now, found = request_time(), _own(int(params["id"]))
-    _check_mandate(who.account_id, found.id)
-    before = accounts.enrolled(who.account_id, now=now)
-    accounts.revoke_authenticator(who.account_id, found.id, now=now)
-    (totp if found.kind is Factor.TOTP else webauthn).revoke(found.id)
-    left = [a for a in before if a.id != found.id]
-    if not left:
-        recovery_codes.void(who.account_id, now=now)
-    epoch = accounts.raise_epoch(who.account_id)
-    audit.record(
-        EventType.AUTHENTICATOR_REVOKED,
-        account_id=who.account_id,
-        at=now,
-        client=client(),
-        kind=found.kind.value,
-        label=found.label,
-    )
-    mail.notify(
-        who.account_id,
-        "authenticator_removed",
-        subject=f"Second step removed for {who.username}",
-        now=now,
-        username=who.username,
-        label=found.label,
-        client=client(),
-    )
-    was_strong = found.kind in PHISHING_RESISTANT
-    if not left or (was_strong and not any(a.kind in PHISHING_RESISTANT for a in left)):
-        holds.begin(who.account_id, HoldCause.FACTOR_REMOVED, client=client(), now=now)
-    response = make_response(redirect(url_for("account_pages.security"), code=303))
-    return access.carry_over(response, who, epoch=epoch)

@@ -1,8 +1,8 @@
-"""The row of a registration whose address is not confirmed yet."""
+"""Rows of registrations whose address is not confirmed yet, and of removals that wait."""
 
 from datetime import datetime
 
-from sqlalchemy import String
+from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc.core.db import BigId, Row
@@ -21,3 +21,17 @@ class Registration(Row):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     consumed_at: Mapped[datetime | None]
+
+
+class Removal(Row):
+    """An authenticator that goes in three days, because something younger removed it. Dies with the epoch."""
+
+    __tablename__ = "removals"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    authenticator_id: Mapped[int] = mapped_column(ForeignKey("authenticators.id"))
+    epoch: Mapped[int]
+    began_at: Mapped[datetime]
+    due_at: Mapped[datetime] = mapped_column(index=True)
+    ended_at: Mapped[datetime | None]

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, func, select, update
 
-from authsvc.accounts.models import Address
+from authsvc.accounts.models import Account, Address
 from authsvc.core import db
 from authsvc.core.assurance import SENIOR_AFTER
 
+NEWCOMER = timedelta(days=1)  # POLICY 3: what is proved in the account's first day is senior at once
 NOTICES_AFTER_REMOVAL = timedelta(days=30)  # POLICY 3: a removed address still hears of changes
 TRUSTED_VERDICTS = frozenset({"healthy", "unknown"})  # POLICY 8
 LOST_VERDICTS = frozenset({"lapsed", "reregistered"})  # somebody else may hold the domain, now or soon
@@ -25,6 +26,7 @@ class AddressView:
     is_primary: bool
     created_at: datetime
     verified_at: datetime | None
+    first_verified_at: datetime | None
     generation: int
     domain_generation: int
     verdict: str
@@ -32,6 +34,7 @@ class AddressView:
     blocked_at: datetime | None
     block_reason: str | None
     removed_at: datetime | None
+    silenced_at: datetime | None
 
     @property
     def trusted(self) -> bool:
@@ -49,9 +52,11 @@ class AddressView:
         local, _, domain = self.email.rpartition("@")
         return f"{local[0]}•••@{domain}"
 
-    def senior(self, now: datetime) -> bool:
-        """Verified 72 h ago or more (POLICY 3)."""
-        return self.verified_at is not None and now - self.verified_at >= SENIOR_AFTER
+    def senior(self, now: datetime, *, account_made: datetime) -> bool:
+        """On the account for 72 h or more, proved, or proved on the day the account was made (POLICY 3)."""
+        if self.first_verified_at is None or self.first_verified_at > now:
+            return False
+        return now - self.first_verified_at >= SENIOR_AFTER or self.first_verified_at - account_made < NEWCOMER
 
 
 _NAMES = tuple(AddressView.__dataclass_fields__)
@@ -88,6 +93,7 @@ def add_address(account_id: int, email: str, *, is_primary: bool, verified_at: d
         is_primary=is_primary,
         created_at=now,
         verified_at=verified_at,
+        first_verified_at=verified_at,
     )
     db.session().add(row)
     db.session().flush()
@@ -97,7 +103,9 @@ def add_address(account_id: int, email: str, *, is_primary: bool, verified_at: d
 def verify_address(address_id: int, *, generation: int, verdict: str, now: datetime) -> None:
     """The owner proved the address now, in this generation of its domain. Lifts nothing (see lift_block)."""
     values = {"verified_at": now, "generation": generation, "domain_generation": generation, "verdict": verdict}
-    db.session().execute(update(Address).where(Address.id == address_id).values(**values, doubted_at=None))
+    first = func.coalesce(Address.first_verified_at, now, type_=Address.first_verified_at.type)
+    change = update(Address).where(Address.id == address_id)
+    db.session().execute(change.values(**values, doubted_at=None, first_verified_at=first))
 
 
 def remove_address(account_id: int, address_id: int, *, now: datetime) -> bool:
@@ -166,10 +174,28 @@ def lift_block(address_id: int) -> bool:
     return db.session().scalar(change.values(blocked_at=None, block_reason=None).returning(Address.id)) is not None
 
 
-def trusted_recipients(account_id: int, *, now: datetime) -> list[str]:
-    """Where security mails go: every trusted address, also those removed in the last 30 days (POLICY 3)."""
+def _noticed(account_id: int, *, now: datetime) -> list[AddressView]:
     return [
-        a.email
+        a
         for a in addresses(account_id, with_removed=True)
-        if a.trusted and (a.removed_at is None or now - a.removed_at < NOTICES_AFTER_REMOVAL)
+        if a.trusted and a.silenced_at is None and (a.removed_at is None or now - a.removed_at < NOTICES_AFTER_REMOVAL)
     ]
+
+
+def trusted_recipients(account_id: int, *, now: datetime) -> list[str]:
+    """Where security mails go: every trusted address, also those removed in the last 30 days (POLICY 3).
+
+    One that was removed and came back is named once.
+    """
+    return list(dict.fromkeys(a.email for a in _noticed(account_id, now=now)))
+
+
+def with_a_say(account_id: int, *, now: datetime) -> list[AddressView]:
+    """Those among them that may dispute and veto: senior, or proved on the day the account was made (POLICY 3)."""
+    made = db.session().scalars(select(Account.created_at).where(Account.id == account_id)).one()
+    return [a for a in _noticed(account_id, now=now) if a.senior(now, account_made=made)]
+
+
+def silence(address_id: int, *, now: datetime) -> None:
+    """No more notices and no say: an older authenticator ended the dispute of this address (POLICY 3)."""
+    db.session().execute(update(Address).where(Address.id == address_id).values(silenced_at=now))

@@ -39,8 +39,10 @@ class Address(Row):
     domain: Mapped[str] = mapped_column(String(255), index=True)  # A-label
     is_primary: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
-    verified_at: Mapped[datetime | None]
+    verified_at: Mapped[datetime | None]  # when it was last proved
+    first_verified_at: Mapped[datetime | None]  # from when on seniority counts
     removed_at: Mapped[datetime | None]
+    silenced_at: Mapped[datetime | None]  # an older authenticator ended its dispute: no notices, no say
     # What the domain check says (written through set_trust by `domains`): POLICY 8.
     generation: Mapped[int] = mapped_column(default=0)  # of the domain, when the owner last proved the address
     domain_generation: Mapped[int] = mapped_column(default=0)  # of the domain now

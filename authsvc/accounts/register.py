@@ -54,6 +54,21 @@ def enrolled(account_id: int, *, now: datetime) -> list[AuthenticatorView]:
     ]
 
 
+def enrolled_ids(account_id: int) -> frozenset[int]:
+    """Ids of what the account has enrolled."""
+    return frozenset(row.id for row in db.execute(_ENROLLED, {"account_id": account_id}))
+
+
+def forgotten(*, before: datetime) -> list[int]:
+    """Authenticators revoked before the time, but for those of frozen accounts, where they may count again."""
+    query = (
+        select(Authenticator.id)
+        .join(Account, Account.id == Authenticator.account_id)
+        .where(Authenticator.revoked_at < before, Account.frozen_at.is_(None))
+    )
+    return list(db.session().scalars(query))
+
+
 def add_authenticator(
     account_id: int,
     kind: Factor,

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select, update
 
-from authsvc.accounts.models import Account, Address
+from authsvc.accounts.models import Account, Address, Authenticator
 from authsvc.accounts.names import InvalidAddress, InvalidUsername, canonical_username, normalise_address
 from authsvc.core import crypto, db
 
@@ -53,6 +53,18 @@ _BY_EMAIL = (
     select(*_COLUMNS)
     .join(Address, Address.account_id == Account.id)
     .where(Address.email == bindparam("email"), Address.verified_at.is_not(None), Address.removed_at.is_(None))
+)
+_BY_PAST_EMAIL = (
+    select(*_COLUMNS)
+    .join(Address, Address.account_id == Account.id)
+    .where(
+        Address.email == bindparam("email"),
+        Address.first_verified_at.is_not(None),
+        Address.removed_at.is_not(None),
+        Account.frozen_at.is_not(None),
+    )
+    .order_by(Address.removed_at.desc())
+    .limit(1)
 )
 
 
@@ -107,6 +119,15 @@ def find(name_or_address: str) -> AccountView | None:
         return None
 
 
+def find_frozen(typed: str) -> AccountView | None:
+    """The frozen account that an address belonged to before it was removed, as a person typed it."""
+    try:
+        values = {"email": normalise_address(typed)}
+    except InvalidAddress:
+        return None
+    return _view(db.execute(_BY_PAST_EMAIL, values).first())
+
+
 def username_taken(username: str) -> bool:
     """True when an account, present or past, has this canonical name. Names are never used again."""
     return db.execute(_BY_USERNAME, {"username": username}).first() is not None
@@ -156,6 +177,17 @@ def note_sign_in(account_id: int, *, strong: bool, now: datetime) -> None:
     if strong:
         values["last_strong_sign_in_at"] = now
     db.session().execute(update(Account).where(Account.id == account_id).values(values))
+
+
+def erase(account_id: int, *, now: datetime) -> None:
+    """Delete what names a person; name and subject stay taken, so the row stays, disabled for good."""
+    nothing = {"email": "", "domain": "", "verified_at": None, "first_verified_at": None, "removed_at": now}
+    addresses = update(Address).where(Address.account_id == account_id)
+    db.session().execute(addresses.values(**nothing, is_primary=False))
+    gone = update(Authenticator).where(Authenticator.account_id == account_id, Authenticator.revoked_at.is_(None))
+    db.session().execute(gone.values(revoked_at=now))
+    set_disabled(account_id, now=now)
+    raise_epoch(account_id, confirm_after=now)
 
 
 def count() -> int:

@@ -74,6 +74,11 @@ class Action(StrEnum):
     CHANGE_PRIMARY_ADDRESS = "address:make_primary"
     REVOKE_TOKEN = "token:revoke"
     STEP_UP = "step_up:prove"
+    END_HOLD = "hold:end"
+    FREEZE_ACCOUNT = "account:freeze"
+    DELETE_ACCOUNT = "account:delete"
+    REPLACE_AUTHENTICATOR = "authenticator:replace"
+    STOP_REMOVAL = "removal:stop"
     SIGN_IN_TO_CLIENT = "client:sign_in"
     GRANT_READ = "grant:read"
     GRANT_WRITE = "grant:write"
@@ -98,6 +103,7 @@ class Principal:
     browser_id: int | None = None
     in_hold: bool = False
     mandate_unmet: bool = False  # a mandate is in force, and nothing that meets it is enrolled
+    proved: frozenset[int] = field(default_factory=frozenset)  # authenticators shown for this very action (step-up)
 
     # What Flask-Login asks of a user object.
     is_authenticated = True

@@ -2,12 +2,12 @@
 
 The only slice that issues sessions, and only when `policy.login` says Complete. Verbs: begin_for (start a pending
 login for somebody who proved something elsewhere, such as at registration), finish (let the dispatcher act),
-enrolment (the ceremony that `account_pages` uses as well), give_pass
+frozen_account (whose freeze this sign-in met), enrolment (the ceremony that `account_pages` uses as well), give_pass
 (tries of its own for a browser that proved the mailbox), tell_wrong_codes, and tell_unfinished (the worker's).
 """
 
 from authsvc.login import enrolment
-from authsvc.login.dispatch import finish
+from authsvc.login.dispatch import finish, frozen_account
 from authsvc.login.pass_views import bp
 from authsvc.login.passes import give as give_pass
 from authsvc.login.service import BROWSER_COOKIE, begin_for, purge, tell_wrong_codes
@@ -21,6 +21,7 @@ __all__ = [
     "codes_file",
     "enrolment",
     "finish",
+    "frozen_account",
     "give_pass",
     "purge",
     "tell_unfinished",

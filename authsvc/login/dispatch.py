@@ -84,6 +84,15 @@ def finish(token: str) -> Response:
     return advance(token)
 
 
+def frozen_account() -> tuple[int, bool]:
+    """The account whose freeze this sign-in met, and whether its password was right. Raises LoginExpired."""
+    pending = service.current()
+    step, situation = decide(pending, now=request_time())
+    if not isinstance(step, ExplainFreeze) or situation is None:
+        raise LoginExpired("no freeze was met")
+    return situation.account.id, Factor.PASSWORD in pending.proved
+
+
 def send_code(pending: Pending, situation: Situation, *, now: datetime) -> bool:
     """Mail this sign-in's code. False when the budget for codes is empty."""
     if situation.address is None or domains.mailbox_worth(situation.address) is Mailbox.LOST:

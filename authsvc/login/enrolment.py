@@ -41,6 +41,7 @@ class Open:
     label: str
     secrets: dict[str, Any]
     proved: bool
+    replaces: int | None
 
     @property
     def codes(self) -> list[str]:
@@ -59,8 +60,11 @@ class Enrolled:
     attested: bool = False
 
 
-def begin(owner: str, account_id: int, kind: str, *, now: datetime) -> None:
-    """Start over with an enrolment of this kind; an unfinished one of the same owner is dropped."""
+def begin(owner: str, account_id: int, kind: str, *, replaces: int | None = None, now: datetime) -> None:
+    """Start over with an enrolment of this kind; an unfinished one of the same owner is dropped.
+
+    `replaces` names a lost authenticator that ends when this one counts (POLICY 4).
+    """
     unfinished = update(Enrolment).where(Enrolment.owner == owner, Enrolment.finished_at.is_(None))
     db.session().execute(unfinished.values(finished_at=now, sealed=b""))
     secrets: dict[str, Any] = {"seed": totp.new_seed()} if kind == "totp" else {}
@@ -71,6 +75,7 @@ def begin(owner: str, account_id: int, kind: str, *, now: datetime) -> None:
         account_id=account_id,
         epoch=accounts.get(account_id).epoch,
         kind=kind,
+        replaces_id=replaces,
         sealed=_seal(secrets),
         proved_at=now if kind == "codes" else None,
         created_at=now,
@@ -104,6 +109,7 @@ def find(owner: str, kind: str | None = None, *, now: datetime) -> Open:
         label=row.label,
         secrets=json.loads(crypto.unseal(row.sealed, "enrolment")),
         proved=row.proved_at is not None,
+        replaces=row.replaces_id,
     )
 
 

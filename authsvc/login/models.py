@@ -64,6 +64,7 @@ class Enrolment(Row):
     epoch: Mapped[int]
     kind: Mapped[str] = mapped_column(String(10))  # "totp" or "key"
     label: Mapped[str] = mapped_column(String(60), default="")
+    replaces_id: Mapped[int | None] = mapped_column(ForeignKey("authenticators.id"))
     sealed: Mapped[bytes] = mapped_column(LargeBinary)  # JSON: seed, challenge, proof, recovery codes
     proved_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

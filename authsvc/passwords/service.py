@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from authsvc import accounts, audit, budgets, stuffing
 from authsvc.audit import EventType
@@ -12,7 +12,7 @@ from authsvc.core.errors import TooMany
 from authsvc.core.web import client
 from authsvc.passwords import hashing
 from authsvc.passwords.choice import known_breached
-from authsvc.passwords.models import Password
+from authsvc.passwords.models import OldPassword, Password
 from authsvc.policy import stuffing as policy
 
 SLOWED_SECONDS = 60  # what a stranger is told to wait in a network that tripped a detector
@@ -79,6 +79,41 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: budg
     return Verified(True)
 
 
+def was_valid(account_id: int, password: str, *, at: datetime, browser_id: int | None, now: datetime) -> Verified:
+    """Check a password against the one that was the account's at a past time. Charged and hashed like any other guess.
+
+    Raises Busy when the hashing queue is full.
+    """
+    subject = budgets.subject_of(account_id, "")
+    with hashing.turn(policy.turn(known=browser_id is not None, network_tripped=False), subject):
+        charge = budgets.charge("password", subject, browser_id, now=now)
+        then = db.session().scalar(
+            select(OldPassword.hash)
+            .where(OldPassword.account_id == account_id, OldPassword.replaced_at >= at)
+            .order_by(OldPassword.replaced_at, OldPassword.id)
+            .limit(1)
+        )
+        row = db.execute(_FIND, {"account_id": account_id}).first()
+        hashed = then or (row.hash if row else None)
+        right = hashing.matches(hashed if charge.allowed else None, password)
+    if right:
+        budgets.clear("password", subject, browser_id)
+    return Verified(right, charged=charge.allowed)
+
+
+def purge(*, before: datetime) -> None:
+    """Delete passwords that were replaced before the time, but for frozen accounts."""
+    frozen = select(accounts.AccountRow.id).where(accounts.AccountRow.frozen_at.is_not(None))
+    old = delete(OldPassword).where(OldPassword.replaced_at < before, OldPassword.account_id.not_in(frozen))
+    db.session().execute(old)
+
+
+def erase(account_id: int) -> None:
+    """Delete the account's password and all it had before."""
+    for row in (Password, OldPassword):
+        db.session().execute(delete(row).where(row.account_id == account_id))
+
+
 def is_present(account_id: int, password: str) -> bool:
     """True when this is the account's password now. Not a guess: whoever asks has just proved it. Raises Busy."""
     row = db.execute(_FIND, {"account_id": account_id}).first()
@@ -92,6 +127,8 @@ def set_hash(account_id: int, hashed: str, *, now: datetime) -> None:
     Whether it was leaked is asked once more at the next sign-in, when the service may answer that did not now.
     """
     row = db.session().get(Password, account_id) or Password(account_id=account_id)
+    if row.hash:
+        db.session().add(OldPassword(account_id=account_id, hash=row.hash, replaced_at=now))
     row.hash, row.changed_at = hashed, now
     row.breach_checked_at = None
     db.session().add(row)

@@ -3,7 +3,7 @@
 `access` applies it before every view; a step-up is asked for by the view that names its parameters.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Action, Factor, Principal
@@ -26,6 +26,11 @@ TABLE: dict[Action, Rule] = {
     Action.FORGET_BROWSER: Rule(in_hold=True, under_unmet_mandate=True),
     Action.REVOKE_TOKEN: Rule(in_hold=True, under_unmet_mandate=True),
     Action.STEP_UP: Rule(in_hold=True, under_unmet_mandate=True),
+    Action.END_HOLD: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
+    Action.FREEZE_ACCOUNT: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
+    Action.DELETE_ACCOUNT: Rule(in_hold=False, under_unmet_mandate=True, step_up=True),
+    Action.REPLACE_AUTHENTICATOR: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
+    Action.STOP_REMOVAL: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
     Action.RENAME_AUTHENTICATOR: Rule(in_hold=False),
     Action.ADD_AUTHENTICATOR: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
     Action.REMOVE_AUTHENTICATOR: Rule(in_hold=False, step_up=True),
@@ -84,23 +89,50 @@ class StepUpProofs:
     any_of: tuple[frozenset[Factor], ...]
     mailbox: bool = False
 
-    def met_by(self, proved: frozenset[Factor], *, mailbox_checked: bool) -> bool:
+    @property
+    def recovery_code(self) -> bool:
+        """A recovery code stands beside every one of them."""
+        return bool(self.any_of) and all(Factor.RECOVERY_CODE in needed for needed in self.any_of)
+
+    def met_by(self, proved: Collection[Factor], *, mailbox_checked: bool) -> bool:
         """True when what was proved for this action suffices."""
-        return any(needed <= proved for needed in self.any_of) and (mailbox_checked or not self.mailbox)
+        return any(needed <= set(proved) for needed in self.any_of) and (mailbox_checked or not self.mailbox)
 
 
-def step_up_proofs(senior: Iterable[Factor], *, mailbox_usable: bool, keys_alone: bool = False) -> StepUpProofs:
+def step_up_proofs(
+    action: Action,
+    senior: Iterable[Factor],
+    *,
+    mailbox_usable: bool,
+    senior_browser: bool = False,
+    owns_packages: bool = False,
+    keys_alone: bool = False,
+) -> StepUpProofs:
     """What a step-up takes: a senior authenticator of the strongest class the account has (POLICY 4).
 
-    A key without user verification stands only beside the password (attack W03). Accounts without a senior
-    authenticator prove password and mailbox; where the mailbox is lost, nothing here will do. Nor will anything
-    where keys are the only proofs (`login.keys_alone`) and none is senior yet.
+    `senior`: kinds of those whose proof counts for this action. A key without user verification stands only beside
+    the password (attack W03). Accounts without a senior authenticator prove password and mailbox, which never ends a
+    hold; where the mailbox is lost, password and senior browser add one junior thing, unless others depend on the
+    account. Nothing will do where keys are the only proofs (`login.keys_alone`) and none is senior yet. What was lost
+    is replaced by any senior authenticator or the password, each beside a recovery code.
     """
     kinds = frozenset(senior) & AUTHENTICATORS
+    if action is Action.REPLACE_AUTHENTICATOR:
+        ways = [*_KEYS] if kinds & PHISHING_RESISTANT else []
+        ways += [frozenset({Factor.TOTP})] if Factor.TOTP in kinds and not keys_alone else []
+        return StepUpProofs(tuple(way | {Factor.RECOVERY_CODE} for way in (*ways, frozenset({Factor.PASSWORD}))))
     if kinds & PHISHING_RESISTANT:
-        return StepUpProofs((frozenset({Factor.PASSKEY}), frozenset({Factor.SECURITY_KEY, Factor.PASSWORD})))
+        return StepUpProofs(_KEYS)
     if keys_alone:
         return StepUpProofs(())
     if Factor.TOTP in kinds:
         return StepUpProofs((frozenset({Factor.TOTP}),))
-    return StepUpProofs((frozenset({Factor.PASSWORD}),), mailbox=True) if mailbox_usable else StepUpProofs(())
+    if action is Action.END_HOLD:
+        return StepUpProofs(())
+    if mailbox_usable:
+        return StepUpProofs((frozenset({Factor.PASSWORD}),), mailbox=True)
+    adds = action in {Action.ADD_ADDRESS, Action.ADD_AUTHENTICATOR}
+    return StepUpProofs((frozenset({Factor.PASSWORD}),) if adds and senior_browser and not owns_packages else ())
+
+
+_KEYS = (frozenset({Factor.PASSKEY}), frozenset({Factor.SECURITY_KEY, Factor.PASSWORD}))

@@ -1,9 +1,14 @@
 """Forgotten password: one page for everybody, a decision by the worker, a link that replaces no factor.
 
-Verbs: request_reset (any text, known or not), process_resets (the worker's task), purge.
+And opening a frozen account again (POLICY 5).
+
+Verbs: request_reset (any text, known or not), process_resets (the worker's task), veto (an objection to opening an
+account after a wait), purge.
 """
 
+from authsvc.recovery import unfreeze_views
 from authsvc.recovery.service import process_resets, purge, request_reset
+from authsvc.recovery.unfreezing import veto
 from authsvc.recovery.views import bp
 
-__all__ = ["bp", "process_resets", "purge", "request_reset"]
+__all__ = ["bp", "process_resets", "purge", "request_reset", "unfreeze_views", "veto"]

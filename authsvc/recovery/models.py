@@ -1,4 +1,4 @@
-"""Rows of reset requests and links."""
+"""Rows of reset requests and links, and of attempts to open a frozen account."""
 
 from datetime import datetime
 
@@ -36,3 +36,25 @@ class ResetLink(Row):
     expires_at: Mapped[datetime]
     spent_at: Mapped[datetime | None]
     challenge: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class Unfreezing(Row):
+    """One attempt to open a frozen account, and what it has shown so far."""
+
+    __tablename__ = "unfreezings"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    freeze_id: Mapped[int] = mapped_column(ForeignKey("freezes.id"))
+    epoch: Mapped[int]
+    address_id: Mapped[int | None] = mapped_column(ForeignKey("addresses.id"))  # whose link began it
+    password: Mapped[bool] = mapped_column(default=False)  # the one from before the dispute
+    proved: Mapped[str] = mapped_column(String(80), default="")  # Factor values, space-separated
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    waits_until: Mapped[datetime | None]
+    veto_event: Mapped[str | None] = mapped_column(String(22), index=True)
+    vetoed_at: Mapped[datetime | None]
+    challenge: Mapped[bytes | None] = mapped_column(LargeBinary)
+    spent_at: Mapped[datetime | None]

@@ -15,10 +15,11 @@ from authsvc.core import crypto, db
 from authsvc.core.assurance import PHISHING_RESISTANT, Factor
 from authsvc.core.errors import Gone, TooMany
 from authsvc.core.web import Client, settings
-from authsvc.policy.domain_verdict import Impact
 from authsvc.policy.hold import HoldCause
 from authsvc.policy.login import Mailbox, second_factors
-from authsvc.policy.reset_gate import EVIDENCE_MAX_AGE, Allow, Block, Defer, ResetFacts, block_stands, decide
+from authsvc.policy.reset_gate import EVIDENCE_MAX_AGE, Allow, Block, Defer
+from authsvc.recovery import unfreezing
+from authsvc.recovery.gate import gate
 from authsvc.recovery.models import ResetLink, ResetRequest
 
 log = logging.getLogger(__name__)
@@ -89,9 +90,13 @@ def _process(request_id: int, *, now: datetime) -> None:
     """
     with db.transaction() as session:
         request = session.get_one(ResetRequest, request_id)
-        account = accounts.find(request.typed)
+        account = accounts.find(request.typed) or accounts.find_frozen(request.typed)
         address = accounts.mail_address(account.id) if account else None
+        client = Client(ip=request.ip, network=request.ip, browser=request.browser)
         domain = address.domain if address else _domain_of(request.typed)
+    if account is not None and account.frozen:
+        unfreezing.mail_links(request_id, account, client, now=now)
+        return
     look: domains.Look | None = None
     if domain is not None and now - request.created_at <= DECIDED_WITHIN:
         with db.transaction():
@@ -108,7 +113,6 @@ def _process(request_id: int, *, now: datetime) -> None:
         end = delete(ResetRequest).where(ResetRequest.id == request_id).returning(ResetRequest.id)
         if session.scalar(end) is None or account is None or address is None or decision is None:
             return
-        client = Client(ip=request.ip, network=request.ip, browser=request.browser)
         audit.record(EventType.RESET_REQUESTED, account_id=account.id, at=now, client=client)
         match decision:
             case Allow():
@@ -124,24 +128,7 @@ def _process(request_id: int, *, now: datetime) -> None:
 def _decide(
     account: AccountView, address: AddressView, look: domains.Look, *, browser_id: int | None, now: datetime
 ) -> Allow | Defer | Block:
-    impact = Impact.HIGH if mandates.has_mandate(account.id) else Impact.NORMAL
-    judgement = domains.judge_address(look, address, impact=impact)
-    facts = ResetFacts(
-        address_verified=address.verified_at is not None,
-        blocked=block_stands(
-            blocked_at=address.blocked_at,
-            verified_at=address.verified_at,
-            last_strong_sign_in_at=account.last_strong_sign_in_at,
-            last_recovery_at=None,
-        ),
-        generation_is_current=address.generation == look.generation,
-        verdict=judgement.verdict,
-        reason=judgement.reason,
-        comparable=domains.comparable(look, address),
-        looked_up_at=look.checked_at,
-        enrolled=frozenset(a.kind for a in accounts.enrolled(account.id, now=now)),
-    )
-    decision = decide(facts, now)
+    decision = gate(account, address, look, now=now)
     if isinstance(decision, Allow) and not _may_mail(account, browser_id, now=now):
         return Defer("BUDGET")
     return decision
@@ -364,3 +351,4 @@ def _prove(link: Open, *, code: str, credential: str, now: datetime) -> int | No
 def purge(*, before: datetime) -> None:
     """Delete links that ended before the time."""
     db.session().execute(delete(ResetLink).where(ResetLink.expires_at < before))
+    unfreezing.purge(before=before)

@@ -1,5 +1,6 @@
 """Enrol, verify and revoke authenticator apps. The arithmetic of RFC 6238 is pyotp's."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import pyotp
@@ -74,14 +75,14 @@ def enrol(
     return authenticator_id
 
 
-def verify(account_id: int, code: str, *, now: datetime) -> int | None:
+def verify(account_id: int, code: str, *, now: datetime, among: Collection[int] | None = None) -> int | None:
     """Check a code and spend its time step; returns the authenticator that showed it, or None.
 
     A step counts once for the whole account, whichever way in it is used at, and older ones no more
     (attack T01). Of two at once one wins: the step only moves forward. Source: RFC 6238, 5.2.
-    The caller charges the guess first.
+    The caller charges the guess first. `among`: ids that count instead of those enrolled now (POLICY 5, freeze).
     """
-    live = {a.id for a in accounts.enrolled(account_id, now=now)}
+    live = accounts.enrolled_ids(account_id) if among is None else among
     for authenticator_id, sealed_seed in db.session().execute(_OF_ACCOUNT, {"account_id": account_id}).all():
         if authenticator_id not in live:
             continue
@@ -95,6 +96,11 @@ def verify(account_id: int, code: str, *, now: datetime) -> int | None:
 def revoke(authenticator_id: int) -> None:
     """Delete the seed. `accounts.revoke_authenticator` keeps the line in the register."""
     db.session().execute(delete(TotpCredential).where(TotpCredential.authenticator_id == authenticator_id))
+
+
+def erase(account_id: int) -> None:
+    """Delete all that the account has, or had."""
+    db.session().execute(delete(TotpCredential).where(TotpCredential.account_id == account_id))
 
 
 def _spend(account_id: int, step: int) -> set[int]:

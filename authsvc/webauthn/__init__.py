@@ -6,7 +6,7 @@ answer (attack W04): here a challenge is only compared. What an assertion is wor
 
 Verbs: begin_registration, problem_with_registration, finish_registration (enrol), begin_assertion, verify_assertion,
 accepted_credentials (for the browser's list of passkeys), credential_ids, attested (which are verified hardware),
-revoke, register (reads the roots of attestation at the start).
+revoke, erase, register (reads the roots of attestation at the start).
 """
 
 from authsvc.webauthn.assertion import Assertion, Reason, Refused, begin_assertion, verify_assertion
@@ -20,6 +20,7 @@ from authsvc.webauthn.registration import (
     attested,
     begin_registration,
     credential_ids,
+    erase,
     finish_registration,
     problem_with_registration,
     revoke,
@@ -38,6 +39,7 @@ __all__ = [
     "begin_assertion",
     "begin_registration",
     "credential_ids",
+    "erase",
     "finish_registration",
     "problem_with_registration",
     "register",

@@ -1,5 +1,6 @@
 """Assertion: a credential proves itself. What it proved is returned; others decide what it is worth."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -65,16 +66,21 @@ _BY_CREDENTIAL = select(WebauthnCredential).where(WebauthnCredential.credential_
 
 
 def begin_assertion(
-    account_id: int | None, *, user_verification: Literal["required", "preferred", "discouraged"]
+    account_id: int | None,
+    *,
+    user_verification: Literal["required", "preferred", "discouraged"],
+    among: Collection[int] | None = None,
 ) -> tuple[str, bytes]:
     """Options as JSON, and the challenge for the caller to store and spend.
 
-    With an account, any of its credentials may answer; without, a discoverable one names the account.
+    With an account, any of its credentials may answer, or those whose authenticator is `among` the ids where given;
+    without, a discoverable one names the account.
     """
+    may_answer = descriptors(account_id, among) if account_id is not None else []
     options = generate_authentication_options(
         rp_id=settings().host,
         timeout=int(TIMEOUT.total_seconds() * 1000),
-        allow_credentials=descriptors(account_id) if account_id is not None else [],
+        allow_credentials=may_answer,
         user_verification=UserVerificationRequirement(user_verification),
     )
     return options_to_json(options), options.challenge
@@ -86,13 +92,15 @@ def verify_assertion(
     *,
     account_id: int | None,
     user_verification_required: bool,
+    among: Collection[int] | None = None,
     now: datetime,
 ) -> Assertion | Refused:
     """Check an answer to `begin_assertion`; the account comes from the credential (WebAuthn Level 3, 7.2).
 
     `challenge` is the one the caller stored and has just spent. With `account_id`, credentials of others are
     refused; without, the answer must carry the user handle too. Of a counter that goes back the owner is told here.
-    Raises BadInput when this is no credential at all.
+    `among`: ids that count instead of those enrolled now (POLICY 5, freeze). Raises BadInput when this is no
+    credential at all.
     """
     try:
         credential = parse_authentication_credential_json(credential_json)
@@ -106,7 +114,7 @@ def verify_assertion(
     def refused(reason: Reason, detail: str = "") -> Refused:
         return Refused(reason=reason, detail=detail, account_id=row.account_id, authenticator_id=row.authenticator_id)
 
-    if all(a.id != row.authenticator_id for a in accounts.enrolled(row.account_id, now=now)):
+    if row.authenticator_id not in (accounts.enrolled_ids(row.account_id) if among is None else among):
         return refused(Reason.NOT_ENROLLED)
     if account_id is not None and row.account_id != account_id:
         return refused(Reason.OTHER_ACCOUNT)

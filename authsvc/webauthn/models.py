@@ -1,5 +1,6 @@
 """The row of a WebAuthn credential, and its description for the browser."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ from sqlalchemy import ForeignKey, String, bindparam, select
 from sqlalchemy.orm import Mapped, mapped_column
 from webauthn.helpers.structs import AuthenticatorTransport, PublicKeyCredentialDescriptor
 
+from authsvc import accounts
 from authsvc.core import db
 from authsvc.core.db import BigId, Row
 
@@ -34,17 +36,19 @@ class WebauthnCredential(Row):
 
 
 _OF_ACCOUNT = (
-    select(WebauthnCredential.credential_id, WebauthnCredential.transports)
+    select(WebauthnCredential.authenticator_id, WebauthnCredential.credential_id, WebauthnCredential.transports)
     .where(WebauthnCredential.account_id == bindparam("account_id"))
     .order_by(WebauthnCredential.authenticator_id)
 )
 
 
-def descriptors(account_id: int) -> list[PublicKeyCredentialDescriptor]:
-    """The account's credentials, oldest first, as options name them."""
+def descriptors(account_id: int, among: Collection[int] | None = None) -> list[PublicKeyCredentialDescriptor]:
+    """The account's credentials, oldest first, as options name them: those enrolled, or those `among` the ids."""
+    among = accounts.enrolled_ids(account_id) if among is None else among
     return [
         PublicKeyCredentialDescriptor(
             id=row.credential_id, transports=[AuthenticatorTransport(name) for name in row.transports]
         )
         for row in db.session().execute(_OF_ACCOUNT, {"account_id": account_id})
+        if row.authenticator_id in among
     ]

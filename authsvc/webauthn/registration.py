@@ -184,6 +184,11 @@ def revoke(authenticator_id: int) -> None:
     db.session().execute(delete(WebauthnCredential).where(WebauthnCredential.authenticator_id == authenticator_id))
 
 
+def erase(account_id: int) -> None:
+    """Delete all that the account has, or had."""
+    db.session().execute(delete(WebauthnCredential).where(WebauthnCredential.account_id == account_id))
+
+
 def _check(credential_json: str, challenge: bytes) -> _Checked:
     """Origin, RP ID, challenge and flags as WebAuthn Level 3, 7.1 has them. Raises RegistrationRefused."""
     try:

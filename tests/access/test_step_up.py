@@ -35,7 +35,7 @@ def test_a_password_session_alone_cannot_remove_a_factor(
     assert client.post(page, way="password", password=PASSWORD, code="12345678").status_code == 401
     assert client.post(page, way="totp", code=bob.totp(clock.now)).status_code == 401  # its step was spent signing in
     clock.advance(seconds=30)
-    assert client.post(page, way="totp", code=bob.totp(clock.now)).location == "/account"
+    assert client.post(page, way="totp", code=bob.totp(clock.now)).location == "/account#ways"
     assert kinds(app, bob.id, clock.now) == set()
     assert "Second step removed for bob" in [m["Subject"] for m in outbox.to(bob.email)]
 

@@ -74,6 +74,11 @@ def test_under_an_unmet_mandate_one_reads_ends_revokes_and_enrols_and_nothing_el
         Action.ADD_AUTHENTICATOR,
         Action.RENEW_RECOVERY_CODES,
         Action.READ_USERINFO,
+        Action.END_HOLD,
+        Action.FREEZE_ACCOUNT,
+        Action.DELETE_ACCOUNT,
+        Action.REPLACE_AUTHENTICATOR,
+        Action.STOP_REMOVAL,
     }
     waits = isinstance(free, Allowed) and action not in allowed
     assert decide(action, replace(caller, mandate_unmet=True)) == (Refused("mandate_unmet") if waits else free)
@@ -85,26 +90,26 @@ def test_every_change_of_security_takes_a_step_up() -> None:
 
 
 def test_the_strongest_senior_class_is_asked_for() -> None:
-    proofs = step_up_proofs(AUTHENTICATORS, mailbox_usable=True)
+    proofs = step_up_proofs(Action.CHANGE_PASSWORD, AUTHENTICATORS, mailbox_usable=True)
     assert not proofs.met_by(frozenset({Factor.TOTP, Factor.PASSWORD}), mailbox_checked=True)
     assert proofs.met_by(frozenset({Factor.PASSKEY}), mailbox_checked=False)
 
 
 @pytest.mark.attack("W03")
 def test_a_key_without_user_verification_needs_the_password_beside_it() -> None:
-    proofs = step_up_proofs({Factor.PASSKEY}, mailbox_usable=True)
+    proofs = step_up_proofs(Action.CHANGE_PASSWORD, {Factor.PASSKEY}, mailbox_usable=True)
     assert not proofs.met_by(frozenset({Factor.SECURITY_KEY}), mailbox_checked=True)
     assert proofs.met_by(frozenset({Factor.SECURITY_KEY, Factor.PASSWORD}), mailbox_checked=False)
 
 
 def test_an_app_proves_a_step_up_where_it_is_the_strongest() -> None:
-    proofs = step_up_proofs({Factor.TOTP}, mailbox_usable=False)
+    proofs = step_up_proofs(Action.CHANGE_PASSWORD, {Factor.TOTP}, mailbox_usable=False)
     assert proofs.met_by(frozenset({Factor.TOTP}), mailbox_checked=False)
     assert not proofs.met_by(frozenset({Factor.PASSWORD}), mailbox_checked=True)
 
 
 def test_without_an_authenticator_password_and_mailbox_are_both_proved() -> None:
-    proofs = step_up_proofs((), mailbox_usable=True)
+    proofs = step_up_proofs(Action.CHANGE_PASSWORD, (), mailbox_usable=True)
     assert proofs == StepUpProofs((frozenset({Factor.PASSWORD}),), mailbox=True)
     assert not proofs.met_by(frozenset({Factor.PASSWORD}), mailbox_checked=False)
     assert not proofs.met_by(frozenset(), mailbox_checked=True)
@@ -112,11 +117,11 @@ def test_without_an_authenticator_password_and_mailbox_are_both_proved() -> None
 
 
 def test_with_neither_nothing_will_do() -> None:
-    proofs = step_up_proofs((), mailbox_usable=False)
+    proofs = step_up_proofs(Action.CHANGE_PASSWORD, (), mailbox_usable=False)
     assert not proofs.met_by(frozenset(Factor), mailbox_checked=True)
 
 
 def test_a_recovery_code_is_never_a_step_up() -> None:
     for senior in ({Factor.TOTP}, {Factor.PASSKEY}, set[Factor]()):
-        proofs = step_up_proofs(senior, mailbox_usable=True)
+        proofs = step_up_proofs(Action.CHANGE_PASSWORD, senior, mailbox_usable=True)
         assert not proofs.met_by(frozenset({Factor.RECOVERY_CODE}), mailbox_checked=True)

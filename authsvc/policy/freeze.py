@@ -1,0 +1,84 @@
+"""Freezes: what opens a frozen account again (POLICY 5). Never time alone.
+
+A freeze disputes everything since one moment. Only what is older than that moment counts.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from authsvc.core.assurance import Factor
+
+WAIT = timedelta(hours=72)  # where the account had no authenticator and nothing stands beside the mailbox
+DELETED_AFTER = timedelta(days=30)
+
+
+class FreezeCause(StrEnum):
+    """Who froze the account. Stored, so never reworded."""
+
+    OWNER = "owner"  # "this was not me"
+    OPERATOR = "operator"
+    DELETION = "deletion"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnfreezeFacts:
+    """What one attempt to open the account has shown, and what the account had when the disputed thing happened."""
+
+    older: frozenset[Factor] = frozenset()  # kinds that were senior then, those removed since included
+    proved: frozenset[Factor] = frozenset()  # with one of those, in this attempt
+    mailbox: bool = False  # a link that went to an address older than the dispute, past the reset gate
+    password: bool = False  # the one that was valid then
+    senior_browser: bool = False  # senior then
+    waited: bool = False  # WAIT is over
+    vetoed: bool = False  # by something disputed
+
+
+@dataclass(frozen=True)
+class Unfreeze:
+    """Open it: new password, confirmation of what is disputed, a hold."""
+
+    by_authenticator: bool
+
+
+@dataclass(frozen=True)
+class AskAuthenticator:
+    """One of these, enrolled before the disputed moment."""
+
+    any_of: frozenset[Factor]
+
+
+@dataclass(frozen=True)
+class AskMailbox:
+    """Start at /recovery: a link to an older address."""
+
+
+@dataclass(frozen=True)
+class AskPasswordOrWait:
+    """The password from before the dispute, or WAIT."""
+
+
+@dataclass(frozen=True)
+class AskPeople:
+    """Somebody objected: two people of the service decide."""
+
+
+def decide(facts: UnfreezeFacts) -> Unfreeze | AskAuthenticator | AskMailbox | AskPasswordOrWait | AskPeople:
+    """What is still needed. Rules run top to bottom; the first that applies decides. Raises nothing.
+
+    A code from an app or a key without its user's verification stands beside mailbox or password, as everywhere.
+    Source: POLICY 5, decision 0019.
+    """
+    if facts.older:
+        if Factor.PASSKEY in facts.proved:
+            return Unfreeze(by_authenticator=True)
+        if not (facts.mailbox or facts.password):
+            return AskAuthenticator(facts.older & {Factor.PASSKEY}) if Factor.PASSKEY in facts.older else AskMailbox()
+        return Unfreeze(by_authenticator=True) if facts.proved else AskAuthenticator(facts.older)
+    if not facts.mailbox:
+        return AskMailbox()
+    if facts.password or facts.senior_browser:
+        return Unfreeze(by_authenticator=False)
+    if facts.vetoed:
+        return AskPeople()
+    return Unfreeze(by_authenticator=False) if facts.waited else AskPasswordOrWait()

@@ -1,0 +1,326 @@
+"""Opening a frozen account again: what was shown, judged by `policy/freeze.py`, and what is confirmed (POLICY 5).
+
+Begun by a link to an address older than the dispute, or inside a sign-in that met the freeze.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select, update
+
+from authsvc import accounts, audit, budgets, devices, dispute_links, domains, freezes, mail, passwords, totp, webauthn
+from authsvc.accounts import AccountRow, AccountView, AddressView, Item
+from authsvc.audit import EventType
+from authsvc.core import crypto, db
+from authsvc.core.assurance import Factor
+from authsvc.core.errors import Gone, TooMany
+from authsvc.core.web import Client, settings
+from authsvc.freezes import FreezeView
+from authsvc.policy import freeze as policy
+from authsvc.policy.freeze import UnfreezeFacts
+from authsvc.policy.reset_gate import EVIDENCE_MAX_AGE, Allow
+from authsvc.recovery.gate import gate
+from authsvc.recovery.models import ResetRequest, Unfreezing
+
+LINK_LIFE = timedelta(hours=1)
+MAIL_WITHIN = timedelta(minutes=10)
+MAX_LIVE = 3  # links to one address
+MATURE_FOR = timedelta(days=7)  # after the wait
+
+
+class UnfreezingGone(Gone):
+    """The link was used, is too old, or the account is not frozen any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """A live attempt, with the freeze it is to end and what it has shown."""
+
+    id: int
+    account: AccountView
+    freeze: FreezeView
+    facts: UnfreezeFacts
+    older: dict[int, Factor]
+    challenge: bytes | None
+    waits_until: datetime | None
+    vetoed: bool
+
+    @property
+    def decision(self) -> object:
+        """What is still needed."""
+        return policy.decide(self.facts)
+
+
+def older_addresses(freeze: FreezeView, account: AccountView) -> list[AddressView]:
+    """Trusted addresses that were senior when the disputed thing happened, those removed since included."""
+    own = accounts.addresses(account.id, with_removed=True)
+    return [
+        a
+        for a in own
+        if a.trusted
+        and a.senior(freeze.disputed_at, account_made=account.created_at)
+        and (a.removed_at is None or a.removed_at >= freeze.disputed_at)
+    ]
+
+
+def mail_links(request_id: int, account: AccountView, client: Client, *, now: datetime) -> None:
+    """Answer a reset request for a frozen account: a link to every older address that passes the reset gate."""
+    with db.transaction():
+        freeze = freezes.current(account.id)
+        addresses = older_addresses(freeze, account) if freeze and not account.disabled else []
+    passed = []
+    for address in addresses:
+        with db.transaction():
+            look = domains.check_fresh(address.domain, max_age=EVIDENCE_MAX_AGE, now=now)
+        with db.transaction():
+            if isinstance(gate(account, address, look, now=now), Allow):
+                passed.append(address)
+    with db.transaction() as session:
+        end = delete(ResetRequest).where(ResetRequest.id == request_id).returning(ResetRequest.id)
+        if session.scalar(end) is None or freeze is None or account.disabled:
+            return
+        audit.record(EventType.RESET_REQUESTED, account_id=account.id, at=now, client=client)
+        for address in passed:
+            if _live(address.id, now=now) < MAX_LIVE:
+                _mail_link(account, freeze, address, client, now=now)
+
+
+def _live(address_id: int, *, now: datetime) -> int:
+    query = select(func.count()).select_from(Unfreezing)
+    query = query.where(Unfreezing.address_id == address_id, Unfreezing.spent_at.is_(None), Unfreezing.expires_at > now)
+    return db.session().scalar(query) or 0
+
+
+def _mail_link(
+    account: AccountView, freeze: FreezeView, address: AddressView, client: Client, *, now: datetime
+) -> None:
+    token = begin(account, freeze, address_id=address.id, now=now)
+    mail.send(
+        "unfreeze_link",
+        to=address.email,
+        subject=f"Open the account {account.username} again",
+        account_id=account.id,
+        not_after=now + MAIL_WITHIN,
+        now=now,
+        username=account.username,
+        link=f"{settings().base_url}/recovery/unfreeze/{token}",
+        client=client,
+    )
+
+
+def begin(
+    account: AccountView,
+    freeze: FreezeView,
+    *,
+    address_id: int | None = None,
+    password: bool = False,
+    now: datetime,
+) -> str:
+    """Start an attempt and return its token: with the link to an older address, or with the password from then."""
+    token = crypto.random_token()
+    db.session().add(
+        Unfreezing(
+            digest=crypto.digest(token),
+            account_id=account.id,
+            freeze_id=freeze.id,
+            epoch=account.epoch,
+            address_id=address_id,
+            password=password,
+            created_at=now,
+            expires_at=now + LINK_LIFE,
+        )
+    )
+    db.session().flush()
+    return token
+
+
+def find(token: str, *, browser_token: str, now: datetime) -> Open:
+    """The live attempt of a token, judged as of now. Raises UnfreezingGone."""
+    query = (
+        select(Unfreezing)
+        .join(AccountRow, AccountRow.id == Unfreezing.account_id)
+        .where(
+            Unfreezing.digest == crypto.digest(token),
+            Unfreezing.spent_at.is_(None),
+            Unfreezing.expires_at > now,
+            Unfreezing.epoch == AccountRow.epoch,
+            AccountRow.disabled_at.is_(None),
+        )
+    )
+    row = db.session().scalar(query) if token else None
+    freeze = freezes.current(row.account_id) if row else None
+    if row is None or freeze is None or freeze.id != row.freeze_id:
+        raise UnfreezingGone("no live attempt")
+    account = accounts.get(row.account_id)
+    mailbox = row.address_id is not None
+    if mailbox and all(a.id != row.address_id for a in older_addresses(freeze, account)):
+        raise UnfreezingGone(f"address {row.address_id} is not what it was")
+    older = accounts.seniors_at(account.id, freeze.disputed_at)
+    facts = UnfreezeFacts(
+        older=frozenset(older.values()),
+        proved=frozenset(Factor(word) for word in row.proved.split()),
+        mailbox=mailbox,
+        password=row.password,
+        senior_browser=devices.was_senior(browser_token, account.id, at=freeze.disputed_at),
+        waited=row.waits_until is not None and now >= row.waits_until,
+        vetoed=row.vetoed_at is not None,
+    )
+    return Open(
+        id=row.id,
+        account=account,
+        freeze=freeze,
+        facts=facts,
+        older=older,
+        challenge=row.challenge,
+        waits_until=row.waits_until,
+        vetoed=facts.vetoed,
+    )
+
+
+def begin_in_sign_in(account_id: int, *, with_password: bool, now: datetime) -> str:
+    """Start an attempt from a sign-in that met the freeze. Raises UnfreezingGone when there is none any more.
+
+    Its password counts where it is the one from before the dispute. A passkey is asked for again: it may be younger.
+    """
+    account, freeze = accounts.get(account_id), freezes.current(account_id)
+    if freeze is None:
+        raise UnfreezingGone("not frozen")
+    changed_at = passwords.changed_at(account_id)
+    from_then = with_password and changed_at is not None and changed_at < freeze.disputed_at
+    return begin(account, freeze, password=from_then, now=now)
+
+
+def key_options(attempt: Open) -> str:
+    """Options for a WebAuthn assertion of an older key, bound to this attempt."""
+    options, challenge = webauthn.begin_assertion(
+        attempt.account.id, user_verification="preferred", among=set(attempt.older)
+    )
+    _note(attempt, challenge=challenge)
+    return options
+
+
+def _note(attempt: Open, **values: object) -> None:
+    db.session().execute(update(Unfreezing).where(Unfreezing.id == attempt.id).values(values))
+
+
+def prove(attempt: Open, *, code: str, credential: str, now: datetime) -> bool:
+    """Check an older authenticator; guesses are charged first."""
+    factor = _prove_key(attempt, credential, now) if credential else _prove_totp(attempt, code, now)
+    if factor is None:
+        return False
+    _note(attempt, proved=" ".join(sorted(attempt.facts.proved | {factor})))
+    return True
+
+
+def _prove_totp(attempt: Open, code: str, now: datetime) -> Factor | None:
+    subject = budgets.subject_of(attempt.account.id, "")
+    charge = budgets.charge("second_factor", subject, None, now=now)
+    if not charge.allowed:
+        raise TooMany("second factor budget empty", retry_after=int(charge.retry_after.total_seconds()) + 1)
+    if totp.verify(attempt.account.id, code, now=now, among=set(attempt.older)) is None:
+        return None
+    budgets.clear("second_factor", subject, None)
+    return Factor.TOTP
+
+
+def _prove_key(attempt: Open, credential: str, now: datetime) -> Factor | None:
+    if attempt.challenge is None:
+        return None
+    taken = update(Unfreezing).where(Unfreezing.id == attempt.id, Unfreezing.challenge == attempt.challenge)
+    if db.session().scalar(taken.values(challenge=None).returning(Unfreezing.id)) is None:
+        return None
+    found = webauthn.verify_assertion(
+        credential,
+        attempt.challenge,
+        account_id=attempt.account.id,
+        user_verification_required=False,
+        among=set(attempt.older),
+        now=now,
+    )
+    if not isinstance(found, webauthn.Assertion):
+        return None
+    return Factor.PASSKEY if found.user_verified else Factor.SECURITY_KEY
+
+
+def prove_password(attempt: Open, password: str, *, now: datetime) -> bool:
+    """Check the password that was valid when the disputed thing happened. Raises TooMany and Busy."""
+    verified = passwords.was_valid(
+        attempt.account.id, password, at=attempt.freeze.disputed_at, browser_id=None, now=now
+    )
+    if not verified.charged:
+        raise TooMany("password budget empty", retry_after=300)
+    if verified.ok:
+        _note(attempt, password=True)
+    return verified.ok
+
+
+def wait(attempt: Open, *, client: Client, now: datetime) -> None:
+    """Begin the wait, and tell every address, with a link to object: those disputed, too (POLICY 5)."""
+    event, until = dispute_links.new_event(), now + policy.WAIT
+    begun = update(Unfreezing).where(Unfreezing.id == attempt.id, Unfreezing.waits_until.is_(None))
+    begun = begun.values(waits_until=until, expires_at=until + MATURE_FOR, veto_event=event)
+    if db.session().scalar(begun.returning(Unfreezing.id)) is None:
+        return
+    subject = f"Somebody wants to open the account {attempt.account.username}"
+    for address in accounts.addresses(attempt.account.id, with_removed=True):
+        if address.trusted and address.silenced_at is None:
+            token = dispute_links.issue(attempt.account.id, address.id, event=event, about=subject, now=now)
+            mail.send(
+                "unfreezing_begun",
+                to=address.email,
+                subject=subject,
+                account_id=attempt.account.id,
+                now=now,
+                username=attempt.account.username,
+                until=until,
+                veto=f"{settings().base_url}/not-me/{token}",
+                client=client,
+            )
+
+
+def veto(event: str, *, client: Client, now: datetime) -> bool:
+    """Somebody objects to a wait: it does not open the account by itself any more. False for other events."""
+    change = update(Unfreezing).where(Unfreezing.veto_event == event, Unfreezing.vetoed_at.is_(None))
+    account_id = db.session().scalar(change.values(vetoed_at=now).returning(Unfreezing.account_id))
+    if account_id is not None:
+        audit.record(EventType.UNFREEZING_VETOED, account_id=account_id, at=now, client=client)
+    return account_id is not None
+
+
+def disputed(attempt: Open) -> list[Item]:
+    """What the owner confirms item by item."""
+    return accounts.changed_since(attempt.account.id, since=attempt.freeze.disputed_at)
+
+
+def problem_with(attempt: Open, new_password: str) -> str | None:
+    """Why the new password cannot be used; it is never one from before. Raises Busy."""
+    problem = passwords.problem_with(new_password, username=attempt.account.username)
+    if problem is None and passwords.is_present(attempt.account.id, new_password):
+        return "Choose a password that is not the present one."
+    return problem
+
+
+def complete(
+    attempt: Open, new_password: str, *, keep: Collection[tuple[str, int]], client: Client, now: datetime
+) -> None:
+    """Open the account, with its new password. Raises UnfreezingGone where something is still needed, or changed."""
+    decision = policy.decide(attempt.facts)
+    if not isinstance(decision, policy.Unfreeze):
+        raise UnfreezingGone("more is needed")
+    hashed = passwords.hash_new(new_password)
+    account = accounts.lock(attempt.account.id)
+    freeze = freezes.current(account.id)
+    if account.epoch != attempt.account.epoch or freeze is None or freeze != attempt.freeze:
+        raise UnfreezingGone("the account changed meanwhile")
+    spent = update(Unfreezing).where(Unfreezing.id == attempt.id, Unfreezing.spent_at.is_(None))
+    spent = spent.where(Unfreezing.vetoed_at.is_(None) if attempt.facts.waited else Unfreezing.id == attempt.id)
+    if db.session().scalar(spent.values(spent_at=now).returning(Unfreezing.id)) is None:
+        raise UnfreezingGone("a rival request was first, or somebody objected")
+    passwords.set_hash(account.id, hashed, now=now)
+    freezes.end(freeze, keep=keep, by_authenticator=decision.by_authenticator, client=client, now=now)
+
+
+def purge(*, before: datetime) -> None:
+    """Delete attempts that ended before the time."""
+    db.session().execute(delete(Unfreezing).where(Unfreezing.expires_at < before))

@@ -1,0 +1,53 @@
+"""What opens a frozen account: all combinations of the facts, and what holds for each."""
+
+from itertools import product
+
+import pytest
+
+from authsvc.core.assurance import AUTHENTICATORS, Factor
+from authsvc.policy.freeze import (
+    AskAuthenticator,
+    AskMailbox,
+    AskPasswordOrWait,
+    AskPeople,
+    Unfreeze,
+    UnfreezeFacts,
+    decide,
+)
+
+SETS = [frozenset[Factor](), *(frozenset({f}) for f in AUTHENTICATORS), frozenset({Factor.TOTP, Factor.PASSKEY})]
+ALL = [
+    UnfreezeFacts(
+        older=older,
+        proved=proved,
+        mailbox=mailbox,
+        password=password,
+        senior_browser=browser,
+        waited=waited,
+        vetoed=vetoed,
+    )
+    for older, proved in product(SETS, SETS)
+    if proved <= older
+    for mailbox, password, browser, waited, vetoed in product((False, True), repeat=5)
+]
+
+
+@pytest.mark.parametrize("facts", ALL)
+def test_an_account_that_had_an_authenticator_opens_only_with_it(facts: UnfreezeFacts) -> None:
+    opened = isinstance(decide(facts), Unfreeze)
+    if facts.older:
+        assert opened is bool(Factor.PASSKEY in facts.proved or (facts.proved and (facts.mailbox or facts.password)))
+        assert opened <= bool(facts.proved), "neither a mailbox nor time replaces it"
+    else:
+        beside = facts.password or facts.senior_browser or (facts.waited and not facts.vetoed)
+        assert opened is (facts.mailbox and beside)
+
+
+def test_each_answer_says_what_is_missing() -> None:
+    keys = frozenset({Factor.PASSKEY, Factor.TOTP})
+    assert decide(UnfreezeFacts(older=keys)) == AskAuthenticator(frozenset({Factor.PASSKEY}))
+    assert decide(UnfreezeFacts(older=keys, mailbox=True)) == AskAuthenticator(keys)
+    assert decide(UnfreezeFacts(older=frozenset({Factor.TOTP}))) == AskMailbox()
+    assert decide(UnfreezeFacts()) == AskMailbox()
+    assert decide(UnfreezeFacts(mailbox=True)) == AskPasswordOrWait()
+    assert decide(UnfreezeFacts(mailbox=True, waited=True, vetoed=True)) == AskPeople()
