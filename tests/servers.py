@@ -471,11 +471,17 @@ def _postgres_programs() -> Path:
 
 
 @contextmanager
-def live(make_app: Callable[[str], Any]) -> Iterator[str]:
-    """Serve an app from threads of this process; gives its origin, which `make_app` is told before."""
+def live(make_app: Callable[[str], Any], *, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """Serve an app from threads of this process; gives its origin, which `make_app` is told before.
+
+    Over https where a certificate and its key are given, each as a PEM file.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        origin = f"http://localhost:{port}"
-        server = make_server("127.0.0.1", port, make_app(origin), threaded=True, fd=listening.fileno())
+        origin = f"{'https' if certificate else 'http'}://localhost:{port}"
+        files = (str(certificate[0]), str(certificate[1])) if certificate else None
+        server = make_server(
+            "127.0.0.1", port, make_app(origin), threaded=True, fd=listening.fileno(), ssl_context=files
+        )
         with _serving(server):
             yield origin
