@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 
 from authsvc.core.errors import BadInput
-from authsvc.core.rate_limits import network_of
+from authsvc.core.rate_limits import network_of, wide_network_of
 from authsvc.core.web import browser_words, code_field, local_path, scalar
 
 
@@ -20,6 +20,20 @@ def test_only_paths_on_this_server_are_followed(value: str) -> None:
 @pytest.mark.parametrize("value", ["/", "/account", "/oauth2/authorize?client_id=a&redirect_uri=https://b.example/"])
 def test_paths_on_this_server_are_kept(value: str) -> None:
     assert local_path(value, "/account") == value
+
+
+@pytest.mark.parametrize(
+    ("address", "wide"),
+    [
+        ("2001:db8:7:ab::1", "2001:db8:7::/48"),
+        ("2001:db8:7:ab::/64", "2001:db8:7::/48"),  # a network, as `network_of` names it
+        ("192.0.2.1", None),
+        ("::ffff:192.0.2.1", None),
+        ("unknown", None),
+    ],
+)
+def test_only_ipv6_has_a_wider_network(address: str, wide: str | None) -> None:
+    assert wide_network_of(address) == wide
 
 
 def field(values: list[str], *, required: bool = True, strip: bool = True) -> str:

@@ -1,8 +1,10 @@
 """Guessing over HTTP: whose tries are used up, what every way in shares, who is told, and who still gets in."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 from flask import Flask
@@ -10,8 +12,10 @@ from werkzeug.test import TestResponse
 
 from authsvc import accounts, audit, budgets, email_codes, login, stuffing
 from authsvc.audit import EventType
-from authsvc.core import db
+from authsvc.core import db, rate_limits
+from authsvc.core.config import Settings
 from authsvc.policy.stuffing import Thresholds
+from tests import rivals
 from tests.conftest import Clock
 from tests.people import PASSWORD, Outbox, Person, Visitor
 from tests.slices import at_once, request_to
@@ -111,7 +115,7 @@ def test_sign_in_step_up_and_the_change_form_share_a_browsers_password_budget(
     for _ in range(2):
         assert client.post(page, way="password", password="wrong wrong wrong", code=code).status_code == 401
     assert client.post(page, way="password", password=PASSWORD, code=code).status_code == 429
-    assert client.post("/account/password", password=PASSWORD, new_password=NEW).status_code in {422, 429}
+    assert client.post("/account/password", password=PASSWORD, new_password=NEW).status_code == 429
     assert guess(client, password=PASSWORD).status_code == 401
 
 
@@ -386,6 +390,15 @@ def test_a_right_password_that_is_sprayed_is_replaced_before_the_sign_in_complet
     assert EventType.PASSWORD_FOUND_SPRAYED in events(app, alice)
 
 
+@pytest.mark.attack("L04")
+def test_the_64s_of_one_48_share_a_wider_limit(client: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rate_limits.LIMITS, "login", (2, 60))
+    statuses = [guess(client, ip=f"2001:db8:7:{number // 3:x}::{number}").status_code for number in range(15)]
+    assert statuses[:6] == [401, 401, 429] * 2  # two for each /64
+    assert statuses[-3:] == [429] * 3  # eight for the /48, counted by whoever got that far
+    assert guess(client, ip="2001:db8:8::1").status_code == 401
+
+
 # --- mailed codes
 
 
@@ -415,7 +428,34 @@ def test_a_right_password_of_a_disabled_account_is_not_even_compared(
     with app.app_context(), db.transaction():
         accounts.set_disabled(mallory.id, now=clock.now)
     compared: list[str | None] = []
-    real = hashing.matches
-    monkeypatch.setattr(hashing, "matches", lambda hashed, typed: compared.append(hashed) or real(hashed, typed))
+
+    def matches(hashed: str | None, typed: str) -> bool:
+        compared.append(hashed)
+        return False
+
+    monkeypatch.setattr(hashing, "matches", matches)
     assert guess(client, "mallory", PASSWORD).status_code == 401
     assert compared == [None]
+
+
+# --- races: the budget is exact over threads and processes
+
+
+@pytest.mark.attack("L06")
+def test_two_processes_with_threads_never_compare_more_guesses_than_the_budget_allows(
+    app: Flask, settings: Settings, make_account: MakeAccount, clock: Clock
+) -> None:
+    make_account()
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        done = [processes.submit(rivals.guess, settings, "alice", clock.now) for _ in range(2)]
+        counted = sum((one.result(timeout=120) for one in done), Counter[str]())
+    assert counted == {"compared": 10, "refused": 2 * rivals.GUESSES - 10}
+
+
+@pytest.mark.attack("L06")
+@pytest.mark.parametrize(("purpose", "allowed"), [("second_factor", 5), ("mailed_code", 5), ("tries_mail", 1)])
+def test_charges_at_the_same_instant_are_all_counted(app: Flask, clock: Clock, purpose: str, allowed: int) -> None:
+    def charge() -> bool:
+        return budgets.charge(purpose, "account:1", None, now=clock.now).allowed
+
+    assert sum(at_once(app, *[charge] * 12)) == allowed

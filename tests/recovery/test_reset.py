@@ -71,11 +71,11 @@ def outside(app: Flask, dns_server: servers.Dns, web_server: servers.Web) -> Out
 
 
 @pytest.fixture
-def ask(app: Flask, clock: Clock, client: Visitor) -> Callable[[str], None]:
+def ask(app: Flask, clock: Clock, client: Visitor) -> Callable[..., None]:
     """Ask for a link as anybody can, and let the worker decide."""
 
-    def asked(typed: str) -> None:
-        assert client.post("/recovery", username=typed).location == "/recovery/sent"
+    def asked(typed: str, by: Visitor = client) -> None:
+        assert by.post("/recovery", username=typed).location == "/recovery/sent"
         with app.app_context():
             recovery.process_resets(now=clock.now)
 
@@ -318,6 +318,37 @@ def test_links_are_few_at_once_and_five_a_day_then_one_a_quarter_of_an_hour(
     clock.advance(hours=1)  # five were charged: the owner is still not kept out for good
     ask("alice")
     assert len(links(outbox, alice)) == 8
+
+
+def test_a_known_browser_has_five_links_a_day_that_strangers_cannot_use_up(
+    make_account: MakeAccount, ask: Callable[..., None], outbox: Outbox, new_client: Callable[[], Visitor]
+) -> None:
+    alice, owner = make_account("alice"), new_client()
+    owner.sign_in(alice)
+    for _ in range(5):
+        ask("alice")
+    assert len(links(outbox, alice)) == 3
+    for number in range(7):
+        ask("alice", by=owner)
+        assert len(links(outbox, alice)) == min(4 + number, 8)
+    ask("alice")
+    assert len(links(outbox, alice)) == 8
+
+
+def test_after_a_reset_the_browser_has_tries_that_strangers_cannot_use_up(
+    make_account: MakeAccount,
+    ask: Callable[..., None],
+    outbox: Outbox,
+    client: Visitor,
+    new_client: Callable[[], Visitor],
+) -> None:
+    alice, bot = make_account("alice"), new_client()
+    ask("alice")
+    assert reset(client, links(outbox, alice)[0]) == 303
+    for _ in range(11):
+        bot.post("/login", username="alice", password="wrong wrong wrong")
+    assert signs_in(client, alice, NEW)
+    assert not signs_in(new_client(), alice, NEW)
 
 
 # --- using it
