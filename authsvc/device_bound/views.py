@@ -47,7 +47,7 @@ def offer(response: Response, session_id: int) -> None:
 @bp.post("/session/bind")
 @public
 @machine
-@limited("account")
+@limited("token")
 def bind() -> ResponseReturnValue:
     """Bind the session of the cookie to the key that the browser has made for it. Once a session."""
     _only_browsers_here()
@@ -69,8 +69,7 @@ def bind() -> ResponseReturnValue:
 
 @bp.post("/session/refresh")
 @public
-@machine
-@limited("account")
+@machine  # no limit by network: Chromium gives a session up at a 429, so a neighbour could sign people out
 def refresh() -> ResponseReturnValue:
     """Renew the short cookie for whoever proves the key. No cookie is needed: browsers send none across sites.
 

@@ -134,7 +134,7 @@ def steal(secure_site: Site, browser: BoundBrowser, trust: Trust) -> Callable[[]
 
         def open_account() -> int:
             url = f"{secure_site.origin}/account"
-            return thief.get(url, cookies=cookies, verify=trust.authority, allow_redirects=False).status_code
+            return thief.get(url, cookies=cookies, verify=str(trust.authority), allow_redirects=False).status_code
 
         return open_account
 
