@@ -37,8 +37,8 @@ class MandateUnmet(Forbidden):
     code = "mandate_unmet"
     title = "A second step comes first"
     message = (
-        "Your account needs a second step, because many people depend on packages that you maintain. Add a passkey, a "
-        "security key or an authenticator app on your account page; then come back to this."
+        "Your account needs a second step, because many people depend on packages that you maintain. Add a passkey or "
+        "security key on your account page, or an authenticator app where that is enough; then come back to this."
     )
 
 

@@ -40,6 +40,7 @@ from authsvc.policy.login import (
     GoToRecovery,
     ReplacePassword,
 )
+from authsvc.policy.mandate import Strength
 
 bp = Blueprint("login", __name__)
 
@@ -234,6 +235,8 @@ def choose_enrolment() -> ResponseReturnValue:
         not isinstance(step, EnrolFactor) or situation is None
     ):  # never a second way past an enrolled factor (attack T12)
         return advance(cookie(COOKIE))
+    if step.mandate.strength is Strength.PHISHING_RESISTANT:
+        way = "key"
     enrolment.begin(pending.bound_to, situation.account.id, way, now=now)
     return redirect(url_for("login.enrol", way=way), code=303)
 
@@ -462,6 +465,7 @@ def _page(pending: Pending, *, error: str | None, failed_way: str | None) -> Pag
                 "login/enrol_required.html",
                 reason=mandate.reason,
                 enforced_from=mandate.enforced_from,
+                for_keys=mandate.strength is Strength.PHISHING_RESISTANT,
                 may_postpone=False,
             )
         case Complete():

@@ -160,9 +160,10 @@ def mandates_apply(as_of: str, as_json: bool) -> None:
 @click.argument("username")
 @click.option("--from", "from_", metavar="DATE", required=True, help="The day it begins (ISO 8601), or `now`.")
 @click.option("--reason", required=True, help="A sentence its owner reads.")
+@click.option("--keys-alone", is_flag=True, help="Only keys and passkeys will do.")
 @json_option
 @with_appcontext
-def mandates_require(username: str, from_: str, reason: str, as_json: bool) -> None:
+def mandates_require(username: str, from_: str, reason: str, keys_alone: bool, as_json: bool) -> None:
     """Require a second factor of one account. A date given by hand can be brought forward, never put off."""
     now, day = request_time(), _moment(from_)
     reason = " ".join(reason.split())
@@ -172,7 +173,7 @@ def mandates_require(username: str, from_: str, reason: str, as_json: bool) -> N
         account = accounts.find(username)
         if account is None:
             raise click.ClickException(f"There is no account {username!r}.")
-        given = service.require(account.id, from_=day, reason=reason, set_by="operator", now=now)
+        given = service.require(account.id, from_=day, reason=reason, set_by="operator", keys_alone=keys_alone, now=now)
         mandate = service.upcoming(account.id, now=now)
     begins = mandate.enforced_from if mandate else day
     if not given:

@@ -14,13 +14,13 @@ from authsvc.core.assurance import Factor
 from authsvc.mandates import phases
 from authsvc.mandates.models import MandateRow, Ownership, Package
 from authsvc.policy import mandate as policy
-from authsvc.policy.mandate import Impact, Mandate, Owned, Phase
+from authsvc.policy.mandate import Impact, Mandate, Owned, Phase, Strength
 
 BATCH = 100  # accounts told in one transaction, so that sign-ins never wait long
 
-COMPUTED, BY_HAND = "computed", "by_hand"
+COMPUTED, BY_HAND, BY_HAND_FOR_KEYS = "computed", "by_hand", "for_keys"  # the last asks for keys and passkeys
 
-_MANDATES = select(MandateRow.phase, MandateRow.reason, MandateRow.enforced_from).where(
+_MANDATES = select(MandateRow.source, MandateRow.phase, MandateRow.reason, MandateRow.enforced_from).where(
     MandateRow.account_id == bindparam("account_id")
 )
 _COMPUTED_DATES = select(MandateRow.account_id, MandateRow.enforced_from).where(MandateRow.source == COMPUTED)
@@ -36,15 +36,15 @@ FIGURES = (
 
 
 def upcoming(account_id: int, *, now: datetime) -> Mandate | None:
-    """The account's strictest mandate, in force or still to come; None where it has none."""
-    rows = db.execute(_MANDATES, {"account_id": account_id})
-    return policy.strictest(_mandate(row) for row in rows)
+    """The mandate in force, or else the one that asks first; None where the account has none."""
+    given = [_mandate(row) for row in db.execute(_MANDATES, {"account_id": account_id})]
+    return policy.strongest(m for m in given if m.in_force(now)) or policy.strictest(given)
 
 
 def in_force(account_id: int, *, now: datetime) -> Mandate | None:
-    """The mandate a sign-in must meet now, or None. Asked at every sign-in."""
-    found = upcoming(account_id, now=now)
-    return found if found is not None and found.in_force(now) else None
+    """The mandate a sign-in must meet now, of several the one that asks for most; or None. Asked at every sign-in."""
+    given = (_mandate(row) for row in db.execute(_MANDATES, {"account_id": account_id}))
+    return policy.strongest(mandate for mandate in given if mandate.in_force(now))
 
 
 def unmet(account_id: int, *, now: datetime) -> bool:
@@ -67,14 +67,21 @@ def owns_packages(account_id: int) -> bool:
 
 def may_keep_only(account_id: int, kinds_left: frozenset[Factor], *, now: datetime) -> bool:
     """May the account remove an authenticator and be left with these kinds?"""
-    return policy.may_keep_only(kinds_left, upcoming(account_id, now=now), now)
+    return policy.may_keep_only(kinds_left, in_force(account_id, now=now), now)
 
 
-def require(account_id: int, *, from_: datetime, reason: str, set_by: str, now: datetime) -> bool:
-    """Give a mandate by hand. False when one by hand asks as early already: a date never moves back (POLICY 13)."""
+def require(
+    account_id: int, *, from_: datetime, reason: str, set_by: str, keys_alone: bool = False, now: datetime
+) -> bool:
+    """Give a mandate by hand; with `keys_alone` a code from an app does not meet it (decision 0018).
+
+    False when one of that strength by hand asks as early already: a date never moves back (POLICY 13).
+    """
     words = reason if reason.endswith((".", "!", "?")) else f"{reason}."
-    mandate = Mandate(phase="by-hand", reason=words, enforced_from=from_)
-    return _give(account_id, mandate, source=BY_HAND, set_by=set_by, now=now)
+    strength = Strength.PHISHING_RESISTANT if keys_alone else Strength.ANY_SECOND_FACTOR
+    mandate = Mandate(phase="by-hand", reason=words, enforced_from=from_, strength=strength)
+    source = BY_HAND_FOR_KEYS if keys_alone else BY_HAND
+    return _give(account_id, mandate, source=source, set_by=set_by, now=now)
 
 
 def link_account(account_id: int, username: str, *, now: datetime) -> None:
@@ -158,7 +165,8 @@ def standing() -> dict[int, Mandate]:
 
 
 def _mandate(row: Any) -> Mandate:
-    return Mandate(phase=row.phase, reason=row.reason, enforced_from=row.enforced_from)
+    strength = Strength.PHISHING_RESISTANT if row.source == BY_HAND_FOR_KEYS else Strength.ANY_SECOND_FACTOR
+    return Mandate(phase=row.phase, reason=row.reason, enforced_from=row.enforced_from, strength=strength)
 
 
 def _give(account_id: int, mandate: Mandate, *, source: str, set_by: str, now: datetime) -> bool:
@@ -186,7 +194,8 @@ def _give(account_id: int, mandate: Mandate, *, source: str, set_by: str, now: d
         enforced_from=mandate.enforced_from.isoformat(),
         by=set_by,
     )
-    if before is None or mandate.enforced_from < before.enforced_from:
+    for_keys = source == BY_HAND_FOR_KEYS
+    if before is None or for_keys or mandate.enforced_from < before.enforced_from:
         kinds = frozenset(a.kind for a in accounts.enrolled(account_id, now=now))
         username = accounts.get(account_id).username
         mail.notify(
@@ -197,6 +206,7 @@ def _give(account_id: int, mandate: Mandate, *, source: str, set_by: str, now: d
             username=username,
             reason=mandate.reason,
             enforced_from=mandate.enforced_from,
+            for_keys=for_keys,
             met=mandate.satisfied_by(kinds),
         )
     return True

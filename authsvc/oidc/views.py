@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 from flask import Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from authsvc import access, accounts, audit, browser_actions, sessions, tokens
+from authsvc import access, accounts, audit, browser_actions, sessions, tokens, webauthn
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import PHISHING_RESISTANT, Acr, Action, Principal
@@ -117,6 +117,7 @@ def _facts(asked: Asked, put_down: PutDown | None, *, consented: bool | None = N
     if who is not None and asked.acr_values:
         kinds = {a.kind for a in accounts.enrolled(who.account_id, now=request_time())}
         reachable = {Acr.AAL1} | ({Acr.AAL2} if kinds else set()) | ({Acr.PHR} if kinds & PHISHING_RESISTANT else set())
+        reachable |= {Acr.PHRH} if webauthn.attested(who.account_id) else set()
     if consented is None:
         consented = who is not None and requests.consented(who.account_id, asked)
     return Facts(

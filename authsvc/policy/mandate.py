@@ -140,6 +140,15 @@ def strictest(mandates: Iterable[Mandate]) -> Mandate | None:
     return min(mandates, key=lambda m: (m.enforced_from, m.phase, m.reason), default=None)
 
 
+def strongest(mandates: Iterable[Mandate]) -> Mandate | None:
+    """Of several mandates in force the one that asks for most, then first; None of none."""
+    return min(
+        mandates,
+        key=lambda m: (m.strength is not Strength.PHISHING_RESISTANT, m.enforced_from, m.phase, m.reason),
+        default=None,
+    )
+
+
 def may_keep_only(kinds_left: frozenset[Factor], mandate: Mandate | None, now: datetime) -> bool:
     """May an account be left with these kinds? Not when a mandate in force is met by none of them."""
     return mandate is None or not mandate.in_force(now) or mandate.satisfied_by(kinds_left)

@@ -7,11 +7,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from authsvc import accounts, holds, sessions
+from authsvc import accounts, holds, mandates, sessions
 from authsvc.accounts.models import Authenticator as AuthenticatorRow
 from authsvc.core import crypto, db
 from authsvc.core.assurance import Acr, Factor
 from authsvc.recovery.models import ResetLink
+from tests.authenticator import Authenticator
 from tests.conftest import Clock
 from tests.people import PASSWORD, Outbox, Person, Visitor, kinds
 
@@ -168,3 +169,39 @@ def test_turned_on_while_the_removal_of_the_last_key_is_confirmed_it_stays(
     only_keys(app, carol, clock.now)
     assert confirm(client, carol, page) == 403
     assert Factor.PASSKEY in kinds(app, carol.id, clock.now)
+
+
+@pytest.mark.attack("T21")
+def test_a_mandate_for_keys_is_met_by_no_app_and_from_then_on_takes_no_code(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock, outbox: Outbox
+) -> None:
+    # Given an account with an app, which a mandate for any second step covers already
+    bob, key = make_account("bob", totp_app=True), Authenticator()
+    for keys_alone in (False, True):
+        with app.test_request_context(), db.transaction():
+            assert mandates.require(
+                bob.id, from_=clock.now, reason="Signs", set_by="operator", keys_alone=keys_alone, now=clock.now
+            )
+    assert "a key or passkey" in outbox.to(bob.email)[-1].get_content()
+    # When its owner signs in with the app, then the sign-in goes on once a key is enrolled, and an app is not offered
+    client.post("/login", username="bob", password=PASSWORD)
+    client.post("/login/totp", code=bob.totp(clock.now))
+    assert "Authenticator app" not in client.get("/login/next").text
+    assert client.post("/login/enrol", way="totp").location == "/login/enrol/key"
+    asked = client.post("/login/enrol/key/options").text
+    assert client.post("/login/enrol/key", credential=key.register(asked), label="Key").location == "/account"
+    assert "Required by the packages you maintain" in client.get("/account").text
+    # And from then on codes do nothing: not at sign-in, nor for a change, though the key is junior
+    clock.advance(minutes=5)
+    assert client.post("/account/enrol", way="key").status_code == 403
+    client.post("/logout")
+    client.post("/login", username="bob", password=PASSWORD)
+    assert client.post("/login/totp", code=bob.totp(clock.now)).location == "/login/next"
+    assert not client.signed_in()
+    assert client.use_key(key, "/login/key/options", "/login/key").location == "/account"
+    # And the key stays
+    clock.advance(hours=73)
+    bob.key = key
+    passkey(client, bob)
+    own = ids(app, bob, clock.now)
+    assert client.post(f"/account/authenticators/{own[Factor.PASSKEY]}/remove").status_code == 403

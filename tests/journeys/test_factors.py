@@ -77,7 +77,7 @@ def test_only_keys_are_accepted_once_their_owner_says_so(visit: Visit, site: Sit
     with site.app.app_context(), db.transaction() as session:
         session.execute(update(AuthenticatorRow).values(senior_at=utc_now()))
     visit.open("/account")
-    visit.press("Switch on")
+    visit.press("Switch on only keys and passkeys")
     expect(visit.page.get_by_text("Accept only keys and passkeys")).to_be_visible()
     visit.press("Use your key and do it")
     visit.page.wait_for_url("**/account#ways")
