@@ -147,8 +147,8 @@ def _session(session: sessions.SessionView, own: int | None, now: datetime) -> d
 
 
 STOPPED = {
-    "other_browser": "Stopped: seen in another kind of browser",
-    "new_country": "Stopped: seen in another country",
+    "other_browser": "Stopped: another browser",
+    "new_country": "Stopped: another country",
 }
 
 
