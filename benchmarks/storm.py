@@ -75,7 +75,7 @@ def form_token(port: int) -> tuple[str, str]:
 
 async def _storm(port: int, cookie: str, csrf: str, rate: float, seconds: float) -> dict[str, Any]:
     """Send at the rate, whatever comes back, as long as a connection is free."""
-    rng, statuses, skipped = random.Random(port), Counter[int](), 0  # noqa: S311
+    rng, statuses, skipped = random.Random(port), Counter[int](), 0
     free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
     for _ in range(CONNECTIONS):
         free.put_nowait(await asyncio.open_connection("127.0.0.1", port))
@@ -249,13 +249,12 @@ def main() -> None:
         with server(Path(name), port) as running:
             target = Target(port, client_id, secret, token, *form_token(port), owners)
             measure(target, 2, with_owners=False)  # warm up
-            rounds = [
-                one_round(target, running.pid, chosen.seconds, chosen.times * bare) for _ in range(chosen.rounds)
-            ]
+            rounds = [one_round(target, running.pid, chosen.seconds, chosen.times * bare) for _ in range(chosen.rounds)]
     if chosen.json:
         print(json.dumps({"bare_argon2_per_s": bare, "rounds": rounds}, indent=1))
         return
-    print(f"cores {CORES}; bare Argon2 {bare:.1f} a second; storm wanted {chosen.times * bare:.0f} a second; load {load:.2f}")
+    rate = chosen.times * bare
+    print(f"cores {CORES}; bare Argon2 {bare:.1f} a second; storm wanted {rate:.0f} a second; load {load:.2f}")
     lines = (
         ("introspections/s, quiet", "quiet_per_s", "{:.0f}"),
         ("introspections/s, storm", "storm_per_s", "{:.0f}"),
