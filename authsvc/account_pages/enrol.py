@@ -14,7 +14,7 @@ from authsvc import (
     recovery_codes,
     totp,
 )
-from authsvc.account_pages import removal
+from authsvc.account_pages import keys_only, removal
 from authsvc.account_pages.blueprint import bp
 from authsvc.audit import EventType
 from authsvc.core.assurance import Action, Factor, Principal
@@ -50,6 +50,7 @@ def enrol_choose() -> ResponseReturnValue:
 def begin_enrolment() -> ResponseReturnValue:
     """Ask for the step-up; the enrolment begins once it is given."""
     way = "totp" if text_field("way", max_length=10) == "totp" else "key"
+    keys_only.check_way(access.require_principal().account_id, way)
     return access.step_up(
         Action.ADD_AUTHENTICATOR,
         params={"way": way},
@@ -64,7 +65,8 @@ def _begin(who: Principal, params: dict[str, str]) -> Response:
 
 
 def begin(who: Principal, way: str, *, replaces: int | None = None) -> Response:
-    """Begin an enrolment that was stepped up to."""
+    """Begin an enrolment that was stepped up to. Raises KeysOnly."""
+    keys_only.check_way(who.account_id, way)
     enrolment.begin(_owner(who), who.account_id, way, replaces=replaces, now=request_time())
     return make_response(redirect(url_for("account_pages.enrolment_page"), code=303))
 

@@ -36,6 +36,20 @@ class LastKey(Forbidden):
     )
 
 
+class KeysOnly(Forbidden):
+    """An app was to be enrolled that would be refused everywhere."""
+
+    code = "keys_only"
+    title = "Only keys and passkeys"
+    message = "Your account accepts only keys and passkeys, so a code from an app would do nothing. Add a key instead."
+
+
+def check_way(account_id: int, way: str) -> None:
+    """Check that what is to be enrolled would count. Raises KeysOnly."""
+    if way == "totp" and accounts.get(account_id).keys_only:
+        raise KeysOnly(f"account {account_id}")
+
+
 def may_keep_only(account_id: int, kinds_left: frozenset[Factor]) -> bool:
     """May the account remove an authenticator and be left with these kinds?"""
     return bool(kinds_left & PHISHING_RESISTANT) or not accounts.get(account_id).keys_only

@@ -148,6 +148,12 @@ def test_a_code_from_the_app_does_not_set_a_new_password(
     assert done.location == "/login"
 
 
+def test_no_app_is_added(client: Visitor, carol: Person) -> None:
+    passkey(client, carol)
+    assert client.post("/account/enrol", way="totp").status_code == 403
+    assert client.post("/account/enrol", way="key").status_code == 303
+
+
 def test_the_last_key_stays_and_the_app_may_go(app: Flask, client: Visitor, carol: Person, clock: Clock) -> None:
     own = ids(app, carol, clock.now)
     passkey(client, carol)
