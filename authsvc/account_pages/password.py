@@ -8,7 +8,6 @@ from authsvc.account_pages.blueprint import bp
 from authsvc.audit import EventType
 from authsvc.core.assurance import Action, Principal
 from authsvc.core.errors import TooMany
-from authsvc.core.errors import TooMany
 from authsvc.core.rate_limits import limited
 from authsvc.core.web import client, request_time, requires, settings, text_field
 
@@ -39,8 +38,6 @@ def submit_password() -> ResponseReturnValue:
     present = text_field("password", max_length=1024, strip=False)
     new = text_field("new_password", max_length=4096, strip=False)
     verified = passwords.verify(who.account_id, present, name=who.username, browser_id=who.browser_id, now=now)
-    if not verified.charged:
-        raise TooMany("password budget empty", retry_after=300)
     if not verified.charged:
         raise TooMany("password budget empty", retry_after=300)
     if not verified.ok:

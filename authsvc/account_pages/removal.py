@@ -87,7 +87,7 @@ def _remove(who: Principal, params: dict[str, str]) -> Response:
 
 def _begin(who: Principal, found: AuthenticatorView, *, now: datetime) -> None:
     """Let it wait, and tell the owner, who may stop it or freeze the account."""
-    if found.id in due_at(who.account_id, now=now):
+    if found.id in due_at(who.account_id):
         return
     epoch = accounts.get(who.account_id).epoch
     db.session().add(
@@ -148,7 +148,7 @@ _waiting = (
 )
 
 
-def due_at(account_id: int, *, now: datetime) -> dict[int, datetime]:
+def due_at(account_id: int) -> dict[int, datetime]:
     """When each authenticator whose removal waits is going, by its id."""
     found = db.session().scalars(_waiting.where(Removal.account_id == account_id))
     return {row.authenticator_id: row.due_at for row in found}

@@ -21,8 +21,9 @@ from authsvc import (
     tokens,
     webauthn,
 )
-from authsvc.account_pages import log
+from authsvc.account_pages import log, removal
 from authsvc.account_pages.blueprint import bp
+from authsvc.account_pages.hold import may_end
 from authsvc.accounts import AuthenticatorView
 from authsvc.audit import EventType
 from authsvc.core.assurance import PHISHING_RESISTANT, Action, Principal
@@ -77,7 +78,14 @@ def security() -> ResponseReturnValue:
     return render_template(
         "account_pages/security.html",
         protection=protection(authenticators, left),
-        hold={"reason": holds.CAUSE_WORDS[hold.cause], "ends_at": hold.ends_at} if hold else None,
+        hold=hold
+        and {
+            "reason": holds.CAUSE_WORDS[hold.cause],
+            "began_at": hold.began_at,
+            "ends_at": hold.ends_at,
+            "may_end": may_end(who),
+        },
+        going_at=removal.due_at(who.account_id),
         mandate=mandate
         and {
             "reason": mandate.reason,

@@ -19,6 +19,7 @@ class AuthenticatorView:
     label: str
     created_at: datetime
     senior: bool
+    senior_at: datetime
     last_used_at: datetime | None
     backed_up: bool | None
 
@@ -47,6 +48,7 @@ def enrolled(account_id: int, *, now: datetime) -> list[AuthenticatorView]:
             label=row.label,
             created_at=row.created_at,
             senior=row.senior_at <= now,
+            senior_at=row.senior_at,
             last_used_at=row.last_used_at,
             backed_up=row.backed_up,
         )

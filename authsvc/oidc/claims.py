@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from authsvc import accounts
+from authsvc import accounts, holds
 from authsvc.core import crypto
 from authsvc.oidc import keys
 from authsvc.oidc.clients import ClientView
@@ -37,7 +37,8 @@ def id_token(
 ) -> str:
     """A signed ID token for the grant just used. `asked`: further claims wanted in it, as far as scopes cover them.
 
-    `acr` says what the sign-in still counts for now (POLICY 1). Source: OpenID Connect Core, 2, 3.1.3.6, 12.2.
+    `acr` says what the sign-in still counts for now (POLICY 1), `hold` whether risky actions wait (POLICY 5).
+    Source: OpenID Connect Core, 2, 3.1.3.6, 12.2.
     """
     view = issued.view
     claims = {
@@ -50,6 +51,7 @@ def id_token(
         "acr": view.acr.value,
         "amr": sorted(view.amr),
         "at_hash": _half_hash(issued.access_token),
+        "hold": holds.current(view.account_id, now=now) is not None,
     }
     if nonce is not None:
         claims["nonce"] = nonce

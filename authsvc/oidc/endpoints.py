@@ -74,7 +74,7 @@ def discovery() -> ResponseReturnValue:
         "acr_values_supported": [acr.value for acr in Acr],
         "prompt_values_supported": sorted(PROMPTS),
         "claims_supported": [
-            *("sub", "iss", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "at_hash", "sid"),
+            *("sub", "iss", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "at_hash", "sid", "hold"),
             *("preferred_username", "email", "email_verified"),
         ],
         "token_endpoint_auth_methods_supported": list(AUTH_METHODS),

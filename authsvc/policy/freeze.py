@@ -54,8 +54,10 @@ class AskMailbox:
 
 
 @dataclass(frozen=True)
-class AskPasswordOrWait:
-    """The password from before the dispute, or WAIT."""
+class AskPassword:
+    """The password from before the dispute: beside a key that verified nobody, or, `or_wait`, beside a mailbox."""
+
+    or_wait: bool
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,26 @@ class AskPeople:
     """Somebody objected: two people of the service decide."""
 
 
-def decide(facts: UnfreezeFacts) -> Unfreeze | AskAuthenticator | AskMailbox | AskPasswordOrWait | AskPeople:
+def decide(facts: UnfreezeFacts) -> Unfreeze | AskAuthenticator | AskMailbox | AskPassword | AskPeople:
     """What is still needed. Rules run top to bottom; the first that applies decides. Raises nothing.
 
-    A code from an app or a key without its user's verification stands beside mailbox or password, as everywhere.
+    A code from an app stands beside mailbox or password, a key that verified nobody beside the password (attack W03).
     Source: POLICY 5, decision 0019.
     """
     if facts.older:
-        if Factor.PASSKEY in facts.proved:
+        if Factor.PASSKEY in facts.proved or (facts.proved and facts.password):
             return Unfreeze(by_authenticator=True)
-        if not (facts.mailbox or facts.password):
-            return AskAuthenticator(facts.older & {Factor.PASSKEY}) if Factor.PASSKEY in facts.older else AskMailbox()
-        return Unfreeze(by_authenticator=True) if facts.proved else AskAuthenticator(facts.older)
+        if Factor.TOTP in facts.proved and facts.mailbox:
+            return Unfreeze(by_authenticator=True)
+        if Factor.SECURITY_KEY in facts.proved:
+            return AskPassword(or_wait=False)
+        if facts.mailbox or facts.password:
+            return AskAuthenticator(facts.older)
+        return AskAuthenticator(frozenset({Factor.PASSKEY})) if Factor.PASSKEY in facts.older else AskMailbox()
     if not facts.mailbox:
         return AskMailbox()
     if facts.password or facts.senior_browser:
         return Unfreeze(by_authenticator=False)
     if facts.vetoed:
         return AskPeople()
-    return Unfreeze(by_authenticator=False) if facts.waited else AskPasswordOrWait()
+    return Unfreeze(by_authenticator=False) if facts.waited else AskPassword(or_wait=True)

@@ -77,8 +77,10 @@ def _page(attempt: Open, errors: dict[str, str]) -> str:
                 ways=(["key"] if any_of & PHISHING_RESISTANT else []) + (["totp"] if Factor.TOTP in any_of else []),
                 **shared,
             )
-        case policy.AskPasswordOrWait():
-            return render_template("recovery/unfreeze_wait.html", waits_until=attempt.waits_until, **shared)
+        case policy.AskPassword(or_wait):
+            return render_template(
+                "recovery/unfreeze_password.html", may_wait=or_wait, waits_until=attempt.waits_until, **shared
+            )
         case policy.AskMailbox() | policy.AskPeople():
             return render_template("recovery/unfreeze_stuck.html", vetoed=attempt.vetoed, **shared)
         case policy.Unfreeze():
@@ -131,7 +133,7 @@ def unfreeze_password() -> ResponseReturnValue:
 def unfreeze_wait() -> ResponseReturnValue:
     """Begin the wait of three days."""
     attempt = _attempt()
-    if isinstance(policy.decide(attempt.facts), policy.AskPasswordOrWait):
+    if policy.decide(attempt.facts) == policy.AskPassword(or_wait=True):
         unfreezing.wait(attempt, client=client(), now=request_time())
     return redirect(url_for("recovery.unfreeze"), code=303)
 

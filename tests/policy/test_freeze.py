@@ -8,7 +8,7 @@ from authsvc.core.assurance import AUTHENTICATORS, Factor
 from authsvc.policy.freeze import (
     AskAuthenticator,
     AskMailbox,
-    AskPasswordOrWait,
+    AskPassword,
     AskPeople,
     Unfreeze,
     UnfreezeFacts,
@@ -36,7 +36,9 @@ ALL = [
 def test_an_account_that_had_an_authenticator_opens_only_with_it(facts: UnfreezeFacts) -> None:
     opened = isinstance(decide(facts), Unfreeze)
     if facts.older:
-        assert opened is bool(Factor.PASSKEY in facts.proved or (facts.proved and (facts.mailbox or facts.password)))
+        beside_mailbox = Factor.TOTP in facts.proved and facts.mailbox
+        beside_password = bool(facts.proved) and facts.password
+        assert opened is (Factor.PASSKEY in facts.proved or beside_mailbox or beside_password)
         assert opened <= bool(facts.proved), "neither a mailbox nor time replaces it"
     else:
         beside = facts.password or facts.senior_browser or (facts.waited and not facts.vetoed)
@@ -49,5 +51,7 @@ def test_each_answer_says_what_is_missing() -> None:
     assert decide(UnfreezeFacts(older=keys, mailbox=True)) == AskAuthenticator(keys)
     assert decide(UnfreezeFacts(older=frozenset({Factor.TOTP}))) == AskMailbox()
     assert decide(UnfreezeFacts()) == AskMailbox()
-    assert decide(UnfreezeFacts(mailbox=True)) == AskPasswordOrWait()
+    key = frozenset({Factor.SECURITY_KEY})
+    assert decide(UnfreezeFacts(older=key, proved=key, mailbox=True)) == AskPassword(or_wait=False)
+    assert decide(UnfreezeFacts(mailbox=True)) == AskPassword(or_wait=True)
     assert decide(UnfreezeFacts(mailbox=True, waited=True, vetoed=True)) == AskPeople()
