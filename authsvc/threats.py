@@ -66,6 +66,14 @@ THREATS: list[Threat] = [
         tested_in="tests/access/test_step_up.py",
     ),
     Threat(
+        title="A copied cookie",
+        attack="Malware copies the cookies of a browser, and they are used from somewhere else for weeks.",
+        defence="Browsers that can bind a session to a key in the device do: a copy is worthless within ten minutes. In "
+        "any browser a session stops when it is seen in another kind of browser or another country, until its owner "
+        "signs in again. Malware that stays on the machine can use the session there, and nothing here says otherwise.",
+        tested_in="tests/journeys/test_stolen_cookie.py",
+    ),
+    Threat(
         title="A used code, used again",
         attack="A code, link or recovery code is tried a second time, in another browser, or twice at one instant.",
         defence="Each is bound to one purpose in one browser or account, and spent in a single step that only one of "
