@@ -1,12 +1,13 @@
 """Who guesses widely: wrong pairs by network, wrong passwords over many accounts, failures on the whole site.
 
-Nothing is stored that could be read back: members and names of sets are HMAC values, cut short, under a key that lives
-in memory only (or in Redis, where all processes share it) and is replaced every day. The thresholds are in
+Nothing is stored that could be read back: accounts and passwords are HMAC values, cut short, under a key that lives in
+memory only (or in Redis, where all processes share it) and is replaced every day. The thresholds are in
 `policy/stuffing.py`. Only what was typed in browsers the account does not know is counted.
 """
 
 import logging
 import secrets
+import struct
 import threading
 import time
 from collections import OrderedDict
@@ -62,7 +63,7 @@ class InMemory:
     def sizes(self, unions: list[list[str]], *, now: float) -> list[int]:
         """Exact, up to REMEMBER_UP_TO members of each set."""
         with self._lock:
-            return [len({m for name in names for m in _split(self._live(name, now))}) for names in unions]
+            return [len({*_split(b"".join(self._live(name, now) for name in names))}) for names in unions]
 
     def _live(self, name: str, now: float) -> bytes:
         ends, members = self._sets.get(name, (now, b""))
@@ -74,7 +75,7 @@ class InMemory:
             for name, member, seconds in members:
                 kept = self._live(name, now)
                 self._members -= len(self._sets.pop(name, (now, b""))[1]) // CUT
-                if member not in _split(kept) and len(kept) < REMEMBER_UP_TO * CUT:
+                if _split(member)[0] not in _split(kept) and len(kept) < REMEMBER_UP_TO * CUT:
                     kept += member
                 self._sets[name] = (now + seconds, kept)
                 self._members += len(kept) // CUT
@@ -83,8 +84,8 @@ class InMemory:
                 self._members -= len(dropped) // CUT
 
 
-def _split(members: bytes) -> list[bytes]:
-    return [members[i : i + CUT] for i in range(0, len(members), CUT)]
+def _split(members: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"={len(members) // CUT}Q", members)
 
 
 class InRedis:
@@ -105,11 +106,14 @@ class InRedis:
         found = self._keys.get(day)
         if found is None:
             name, fresh = f"authsvc:sketch-key:{day}", secrets.token_bytes(32)
+            if time.monotonic() < self._rest_until:
+                return fresh  # nothing is counted under it either
             try:
                 self._redis.set(name, fresh, nx=True, ex=int(2 * PASSWORD_PERIOD.total_seconds()))
                 found = bytes(self._redis.get(name) or fresh)  # type: ignore[arg-type]
-            except redis.RedisError:
-                return fresh  # nothing will be counted under it either
+            except redis.RedisError as error:
+                self._rest(error)
+                return fresh
             self._keys = {d: key for d, key in self._keys.items() if d >= day - 1} | {day: found}
         return found
 

@@ -53,7 +53,7 @@ def test_pairs_spread_over_the_64s_of_one_48_trip_all_of_it(detector: Detector) 
     assert not detector.look("2001:db8:8::/64", now=NOON).tripped
 
 
-@pytest.mark.attack("L02")
+@pytest.mark.attack("L19")
 def test_a_password_tried_on_many_accounts_from_as_many_networks_is_sprayed(detector: Detector) -> None:
     for number in range(LIMITS.accounts):
         assert not detector.is_sprayed("Summer2026!", now=NOON)

@@ -32,7 +32,7 @@ class Settings:
     base_url: str = setting("http://localhost:8000", "public origin: issuer, WebAuthn origin, links in mail")
     instance_path: str = setting("instance", "folder for the SQLite file, keys and the mail folder")
     database_url: str = setting("", "sqlite:///… or postgresql+psycopg://…; empty: SQLite in the instance folder")
-    redis_url: str = setting("", "shared network limits for several machines; empty: in memory")
+    redis_url: str = setting("", "network limits and detectors that all machines share; empty: in memory")
     sealing_keys_file: str = setting("", "file of id and key per line; empty: sealing-keys in the instance folder")
     smtp_url: str = setting("file:outbox", "smtp://, smtps:// or file:FOLDER below the instance folder")
     mail_from: str = setting("security@localhost", "sender of every mail")

@@ -48,7 +48,8 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: budg
     """
     subject, network, detector = budgets.subject_of(account_id, name), client().network, stuffing.current()
     stranger, look = browser_id is None, detector.look(network, now=now)
-    if stranger and look.tripped and not rate_limits.take("slowed", network):
+    wide = rate_limits.wide_network_of(network) or network  # else each /64 of a /48 that tripped had a limit of its own
+    if stranger and look.tripped and not rate_limits.take("slowed", wide):
         raise TooMany(f"{network} tripped a detector", retry_after=SLOWED_SECONDS)
     turn = policy.turn(known=not stranger, network_tripped=look.tripped)
     with hashing.turn(turn, subject, pressed=look.pressed):
