@@ -68,7 +68,7 @@ THREATS: list[Threat] = [
     Threat(
         title="A copied cookie",
         attack="Malware copies the cookies of a browser, and they are used from somewhere else for weeks.",
-        defence="Browsers that can bind a session to a key in the device do: a copy is worthless within ten minutes. In "
+        defence="Browsers that can bind a session to a key in the device do: a copy is worthless in ten minutes. In "
         "any browser a session stops when it is seen in another kind of browser or another country, until its owner "
         "signs in again. Malware that stays on the machine can use the session there, and nothing here says otherwise.",
         tested_in="tests/journeys/test_stolen_cookie.py",
