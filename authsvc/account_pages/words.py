@@ -2,17 +2,11 @@
 
 from authsvc import holds
 from authsvc.audit import EventType, Line
+from authsvc.core.assurance import PROOF_WORDS
 from authsvc.core.templating import date_words
 from authsvc.policy.hold import HoldCause
 
-PROOFS = {
-    "password": "a password",
-    "totp": "a code from your app",
-    "security_key": "a security key",
-    "passkey": "a passkey",
-    "recovery_code": "a recovery code",
-    "webauthn": "a security key or passkey",
-}
+PROOFS = {factor.value: words for factor, words in PROOF_WORDS.items()} | {"webauthn": "a security key or passkey"}
 SERVICE = {
     "operator": "by the people who run this service",
     "staff": "by the people who run this service",

@@ -19,6 +19,13 @@ class Factor(StrEnum):
     RECOVERY_CODE = "recovery_code"
 
 
+PROOF_WORDS = {
+    Factor.PASSWORD: "a password",
+    Factor.TOTP: "a code from your app",
+    Factor.SECURITY_KEY: "a security key",
+    Factor.PASSKEY: "a passkey",
+    Factor.RECOVERY_CODE: "a recovery code",
+}
 FIRST_FACTORS = frozenset({Factor.PASSWORD, Factor.PASSKEY})
 AUTHENTICATORS = frozenset({Factor.TOTP, Factor.SECURITY_KEY, Factor.PASSKEY})
 PHISHING_RESISTANT = frozenset({Factor.SECURITY_KEY, Factor.PASSKEY})

@@ -21,7 +21,7 @@ from authsvc import (
 )
 from authsvc.audit import EventType
 from authsvc.core import db
-from authsvc.core.assurance import Acr, Factor, amr_values
+from authsvc.core.assurance import PROOF_WORDS, Acr, Factor, amr_values
 from authsvc.core.web import client, cookie, drop_cookie, local_path, request_time, set_cookie
 from authsvc.login import passes, service
 from authsvc.login.models import PendingLogin
@@ -149,6 +149,7 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
                 subject=f"New browser signed in to {account.username}",
                 now=now,
                 username=account.username,
+                how=" and ".join(PROOF_WORDS[factor] for factor in sorted(pending.proved)),
                 client=caller,
             )
     if step.hold is not None:

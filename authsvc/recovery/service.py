@@ -198,7 +198,7 @@ def _mail_link(account: AccountView, address: AddressView, client: Client, *, no
 def _refuse(account: AccountView, address: AddressView, reason: str, client: Client, *, now: datetime) -> None:
     """Store the block, say so in the log, warn the account's other trusted addresses; nothing goes to this one."""
     why = REASONS.get(reason, "its domain cannot receive mail any more.")
-    warned = any(e.type is EventType.RESET_REFUSED and now - e.at < WARN_AGAIN_AFTER for e in audit.events(account.id))
+    warned = audit.happened(EventType.RESET_REFUSED, account_id=account.id, after=now - WARN_AGAIN_AFTER)
     if accounts.block_address(address.id, reason=reason, now=now):
         audit.record(EventType.ADDRESS_BLOCKED, account_id=account.id, at=now, email=address.email, reason=why)
     audit.record(EventType.RESET_REFUSED, account_id=account.id, at=now, client=client, reason=why, code=reason)

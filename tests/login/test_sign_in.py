@@ -394,6 +394,7 @@ def test_a_new_browser_is_told_by_mail_and_a_known_one_is_not(
     client.sign_in(alice)
     told = [m for m in outbox.to(alice.email) if m["Subject"].startswith("New browser")]
     assert len(told) == 1
+    assert "Where: Firefox on Linux, 127.0.0.1\nHow:   a password\n" in told[0].get_content()
 
 
 def test_strangers_cannot_lock_the_owner_out_of_a_known_browser(

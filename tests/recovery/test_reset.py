@@ -200,6 +200,23 @@ def test_a_lapsed_or_resold_domain_gets_nothing_and_stays_blocked(
     assert len(outbox.to("alice@backup.test")) == 2
 
 
+@pytest.mark.attack("R23")
+def test_what_fails_in_between_brings_no_second_warning_the_same_day(
+    app: Flask, clock: Clock, make_account: MakeAccount, ask: Callable[[str], None], outbox: Outbox, outside: Outside
+) -> None:
+    alice = make_account("alice", email="alice@corp.org")
+    with app.app_context(), db.transaction():
+        second = accounts.add_address(alice.id, "alice@backup.test", is_primary=False, verified_at=None, now=clock.now)
+        domains.record_verification(second, "backup.test", verified_at=clock.now, now=clock.now)
+    outside.says([], None)
+    ask("alice")
+    with app.app_context(), db.transaction():
+        for _ in range(60):
+            audit.record(EventType.LOGIN_FAILED, account_id=alice.id, at=clock.now)
+    ask("alice")
+    assert len(outbox.to("alice@backup.test")) == 1
+
+
 def test_mail_that_cannot_arrive_now_is_put_off_and_leaves_no_block(
     app: Flask,
     clock: Clock,
