@@ -103,7 +103,7 @@ def make_person(
                 person.seed = totp.new_seed()
                 totp.enrol(person.id, person.seed, 0, label="App", browser_known_for=timedelta(0), now=made)
             if key:
-                person.key = Authenticator()
+                person.key = Authenticator(origin=app.extensions["authsvc.settings"].base_url)
                 options, challenge = webauthn.begin_registration(person.id)
                 webauthn.finish_registration(
                     person.id,
@@ -165,7 +165,10 @@ class Visitor:
         def one(form: dict[str, str]) -> int:
             together.wait(timeout=10)
             sent = self.app.test_client(use_cookies=False).post(
-                path, data={"csrf_token": token, **form}, base_url=BASE_URL, headers={"Cookie": cookies, "User-Agent": FIREFOX}
+                path,
+                data={"csrf_token": token, **form},
+                base_url=BASE_URL,
+                headers={"Cookie": cookies, "User-Agent": FIREFOX},
             )
             return sent.status_code
 

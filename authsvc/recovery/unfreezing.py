@@ -13,7 +13,7 @@ from authsvc import accounts, audit, budgets, devices, dispute_links, domains, f
 from authsvc.accounts import AccountRow, AccountView, AddressView, Item
 from authsvc.audit import EventType
 from authsvc.core import crypto, db
-from authsvc.core.assurance import Factor
+from authsvc.core.assurance import PHISHING_RESISTANT, Factor
 from authsvc.core.errors import Gone, TooMany
 from authsvc.core.web import Client, settings
 from authsvc.freezes import FreezeView
@@ -157,6 +157,8 @@ def find(token: str, *, browser_token: str, now: datetime) -> Open:
     if mailbox and all(a.id != row.address_id for a in older_addresses(freeze, account)):
         raise UnfreezingGone(f"address {row.address_id} is not what it was")
     older = accounts.seniors_at(account.id, freeze.disputed_at)
+    if account.keys_only:  # decision 0018
+        older = {i: kind for i, kind in older.items() if kind in PHISHING_RESISTANT} or older
     facts = UnfreezeFacts(
         older=frozenset(older.values()),
         proved=frozenset(Factor(word) for word in row.proved.split()),

@@ -1,8 +1,10 @@
 """A running site, a person with a browser at it, and the mail they get."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from authsvc.app import create_app, utc_now
 from authsvc.core import crypto
 from authsvc.core.config import Settings
 from tests import servers
+from tests.conftest import Clock
 from tests.people import PASSWORD, Outbox
 
 
@@ -36,9 +39,9 @@ class Site:
     outbox: Outbox
 
 
-@pytest.fixture
-def site(tmp_path: Path, sqlite_template: Path) -> Iterator[Site]:
-    """The application with a database of its own, served by threads of this process."""
+@contextmanager
+def served(tmp_path: Path, sqlite_template: Path, clock: Callable[[], datetime], mail_clock: Any) -> Iterator[Site]:
+    """The application with a database of its own, served by threads of this process, at the clock's time."""
     copy = shutil.copy(sqlite_template, tmp_path / "authsvc.sqlite3")
     apps: list[Flask] = []
 
@@ -53,12 +56,26 @@ def site(tmp_path: Path, sqlite_template: Path) -> Iterator[Site]:
             workers=1,
         )
         crypto.load_keys(settings.sealing_keys, create=True)
-        apps.append(create_app(settings))
+        apps.append(create_app(settings, clock=clock))
         return apps[0]
 
     with servers.live(make) as origin:
-        yield Site(origin, apps[0], Outbox(apps[0], RealClock(), tmp_path / "outbox"))
+        yield Site(origin, apps[0], Outbox(apps[0], mail_clock, tmp_path / "outbox"))
     apps[0].extensions["authsvc.engine"].dispose()
+
+
+@pytest.fixture
+def site(tmp_path: Path, sqlite_template: Path) -> Iterator[Site]:
+    """The application at the time it is."""
+    with served(tmp_path, sqlite_template, utc_now, RealClock()) as found:
+        yield found
+
+
+@pytest.fixture
+def site_in_time(tmp_path: Path, sqlite_template: Path, clock: Clock) -> Iterator[Site]:
+    """The application at a time that the test moves."""
+    with served(tmp_path, sqlite_template, clock, clock) as found:
+        yield found
 
 
 class VirtualKey:
