@@ -10,7 +10,7 @@ from flask import Flask
 from flask.cli import ScriptInfo
 from sqlalchemy import delete, insert, update
 
-from authsvc import audit
+from authsvc import audit, worker
 from authsvc.audit import EventType, Head
 from authsvc.audit.chain import BATCH, Report
 from authsvc.audit.models import Anchor, Event
@@ -218,6 +218,15 @@ def test_the_anchor_taken_away_shows(chained: Flask) -> None:
     broken = walk(chained).broken
     assert broken is not None
     assert broken.position == 1
+
+
+@pytest.mark.parametrize(("days", "left"), [(365, 10), (366, 9)])
+def test_the_worker_keeps_events_for_a_year(chained: Flask, days: int, left: int) -> None:
+    later = NOON + days * DAY
+    others = {task.name: later + DAY for task in worker.TASKS if task.name != "audit pruning"}
+    worker.run_due(chained, others, now=later)
+    report = walk(chained)
+    assert (report.events, report.broken) == (left, None)
 
 
 # The command

@@ -79,7 +79,6 @@ class Kind(StrEnum):
 SIGN_INS = frozenset(
     {
         EventType.LOGIN_SUCCEEDED,
-        EventType.LOGIN_UNFINISHED,
         EventType.BROWSER_ADDED,
         EventType.SESSION_ENDED,
         EventType.SESSIONS_ENDED,
@@ -93,6 +92,7 @@ SIGN_INS = frozenset(
 FAILURES = frozenset(
     {
         EventType.LOGIN_FAILED,
+        EventType.LOGIN_UNFINISHED,
         EventType.TRIES_USED_UP,
         EventType.LOGIN_CODE_SENT,
         EventType.LOGIN_CODE_FAILED,
