@@ -45,6 +45,11 @@ def test_register_and_sign_in_with_a_mailed_code(visit: Visit) -> None:
     visit.look()
     visit.type_mailed_code(address)
     visit.expect("/account")
+    visit.page.get_by_role("link", name="See the whole log").click()
+    visit.expect("/account/log")
+    visit.page.get_by_label("Show", exact=True).select_option("sign-ins")
+    visit.press("Show")
+    expect(visit.page.get_by_text("Signed in with a password").first).to_be_visible()
 
 
 def test_enrol_an_app_and_sign_in_with_it_or_a_recovery_code(visit: Visit) -> None:
@@ -142,7 +147,18 @@ def test_a_key_of_nobody_is_refused(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/login", "/register", "/recovery", "/recovery/sent", "/recovery/help", "/threats", "/nowhere"]
+    "path",
+    [
+        "/",
+        "/login",
+        "/register",
+        "/recovery",
+        "/recovery/sent",
+        "/recovery/help",
+        "/mail/check",
+        "/threats",
+        "/nowhere",
+    ],
 )
 def test_open_pages_are_accessible_and_fit_a_small_phone(visit: Visit, path: str) -> None:
     visit.page.set_viewport_size({"width": 320, "height": 640})
