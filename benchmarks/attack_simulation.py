@@ -190,6 +190,8 @@ def run_all(size: Size, seed: int, jobs: int, wanted: tuple[Scenario, ...]) -> l
         key, news = results.get()
         if isinstance(news, dict):
             done[key] = news
+            if not sys.stderr.isatty():
+                print(f"{key}: {json.dumps(news)}", file=sys.stderr, flush=True)
             running.pop(key).join()
             shares[key] = 1.0
         elif isinstance(news, str):
@@ -203,7 +205,7 @@ def run_all(size: Size, seed: int, jobs: int, wanted: tuple[Scenario, ...]) -> l
 
 def _progress(shares: list[float] | None, now: str) -> None:
     if not sys.stderr.isatty():
-        return  # a log wants no bar
+        return  # a log gets each result as it comes instead
     if shares is None:
         sys.stderr.write("\r\x1b[K")
         return

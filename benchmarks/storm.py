@@ -236,6 +236,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--seconds", type=float, default=15)
     options.add_argument("--times", type=float, default=4, help="the storm's rate, in bare Argon2 verifications")
+    options.add_argument("--rate", type=float, help="the storm's rate itself, to compare runs on a busy machine")
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
     with socket.socket() as found:
@@ -249,11 +250,11 @@ def main() -> None:
         with server(Path(name), port) as running:
             target = Target(port, client_id, secret, token, *form_token(port), owners)
             measure(target, 2, with_owners=False)  # warm up
-            rounds = [one_round(target, running.pid, chosen.seconds, chosen.times * bare) for _ in range(chosen.rounds)]
+            rate = chosen.rate or chosen.times * bare
+            rounds = [one_round(target, running.pid, chosen.seconds, rate) for _ in range(chosen.rounds)]
     if chosen.json:
         print(json.dumps({"bare_argon2_per_s": bare, "rounds": rounds}, indent=1))
         return
-    rate = chosen.times * bare
     print(f"cores {CORES}; bare Argon2 {bare:.1f} a second; storm wanted {rate:.0f} a second; load {load:.2f}")
     lines = (
         ("introspections/s, quiet", "quiet_per_s", "{:.0f}"),

@@ -157,6 +157,7 @@ def try_password(name: str, password: str, *, next_path: str, now: datetime) -> 
 
     For a disabled account nothing is compared, so a right password does no more work than a wrong one (attack L09).
     """
+    db.reading()  # most of a storm is turned away, and need not wait for the one writer that SQLite allows
     account = accounts.find(name)
     live = account if account is not None and not account.disabled else None
     whose = browser_share(live.id, now=now) if live else None

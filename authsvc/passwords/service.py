@@ -53,6 +53,7 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: budg
         raise TooMany(f"{network} tripped a detector", retry_after=SLOWED_SECONDS)
     turn = policy.turn(known=not stranger, network_tripped=look.tripped)
     with hashing.turn(turn, subject, pressed=look.pressed):
+        db.writing()
         row = db.execute(_FIND, {"account_id": account_id}).first() if account_id is not None else None
         charge = budgets.charge("password", subject, browser_id, now=now)
         right = hashing.matches(row.hash if row and charge.allowed else None, password)
@@ -80,7 +81,7 @@ def verify(account_id: int | None, password: str, *, name: str, browser_id: budg
     return Verified(True)
 
 
-def was_valid(account_id: int, password: str, *, at: datetime, browser_id: int | None, now: datetime) -> Verified:
+def was_valid(account_id: int, password: str, *, at: datetime, browser_id: budgets.Share, now: datetime) -> Verified:
     """Check a password against the one that was the account's at a past time. Charged and hashed like any other guess.
 
     Raises Busy when the hashing queue is full.

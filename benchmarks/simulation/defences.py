@@ -235,6 +235,7 @@ def put_stand_ins(world: World, *, rate: float, processes: int) -> None:
         "_Waiter": lambda turn, account: waiter(turn, account, called=cast(Any, Signal(world))),
         "_queue": Processes(world, processes),
         "hasher": lambda _settings: hasher,
+        "_aside": lambda work, *values: work(*values),
         "_decoy": lambda _settings: "stand-in$\x00",
     }
     for name, what in replaced.items():
