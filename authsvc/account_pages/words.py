@@ -151,4 +151,4 @@ def sentence(line: Line) -> str:
         if line.networks > 1:
             text += f" from {line.networks:,} addresses, the last time"
     where = ", ".join(part for part in (event.browser, event.place or event.ip) if part)
-    return f"{text} from {where}" if where else text
+    return f"{text.rstrip('.')} from {where}" if where else text
