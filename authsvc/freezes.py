@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, bindparam, select, update
+from sqlalchemy import ForeignKey, Select, String, bindparam, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc import accounts, audit, dispute_links, holds, mail
@@ -18,6 +18,8 @@ from authsvc.core.db import BigId, Row
 from authsvc.core.web import Client
 from authsvc.policy.freeze import DELETED_AFTER, FreezeCause
 from authsvc.policy.hold import HoldCause
+
+REACH = dispute_links.LIFE
 
 
 class Freeze(Row):
@@ -78,13 +80,16 @@ def begin(
 ) -> bool:
     """Freeze: sessions, tokens, links and sign-ins under way are dead before this returns, and consents are forgotten.
 
-    False where the account is frozen already; an earlier moment of dispute then moves the old one back, and a freeze
-    that only waited for deletion becomes the owner's.
+    False where the account is frozen already; an earlier moment of dispute then moves the old one back, which ends
+    what was shown to open it so far, and a freeze that only waited for deletion becomes the owner's. No dispute
+    reaches back further than REACH: what was replaced is kept for so long.
     """
-    account = accounts.lock(account_id)
+    account, disputed_at = accounts.lock(account_id), max(disputed_at, now - REACH)
     if account.frozen:
         standing = update(Freeze).where(Freeze.account_id == account_id, Freeze.ended_at.is_(None))
-        db.session().execute(standing.where(Freeze.disputed_at > disputed_at).values(disputed_at=disputed_at))
+        earlier = standing.where(Freeze.disputed_at > disputed_at).values(disputed_at=disputed_at)
+        if db.session().scalar(earlier.returning(Freeze.id)) is not None:
+            accounts.raise_epoch(account_id)
         if cause is FreezeCause.OWNER:
             waiting = standing.where(Freeze.cause == FreezeCause.DELETION.value)
             db.session().execute(waiting.values(cause=cause.value, by_address_id=by_address_id))
@@ -131,9 +136,12 @@ def end(
     (POLICY 3). The caller has set a new password and holds the lock on the account.
     """
     account = accounts.get(freeze.account_id)
-    for item in accounts.changed_since(account.id, since=freeze.disputed_at):
+    changed = accounts.changed_since(account.id, since=freeze.disputed_at)
+    for item in sorted(changed, key=lambda item: not item.added):  # what goes first: it may be in the way
         kept = (item.what, item.id) in keep
         accounts.settle(item, kept=kept, now=now)
+        if item.what == "address" and item.added and not kept:
+            dispute_links.void_of_address(item.id, now=now)
         audit.record(
             EventType.DISPUTED_ITEM_KEPT if kept else EventType.DISPUTED_ITEM_DROPPED,
             account_id=account.id,
@@ -143,6 +151,7 @@ def end(
             added=item.added,
         )
     _ensure_main_address(account.id)
+    accounts.accept_weaker_ways(account.id, since=freeze.disputed_at)
     if by_authenticator:
         dispute_links.void_since(account.id, since=freeze.disputed_at, now=now)
         live = {a.id for a in accounts.addresses(account.id)}
@@ -184,3 +193,8 @@ def to_be_deleted(*, now: datetime) -> list[int]:
         Freeze.ended_at.is_(None), Freeze.cause == FreezeCause.DELETION.value, Freeze.began_at <= now - DELETED_AFTER
     )
     return list(db.session().scalars(query))
+
+
+def standing_ids() -> Select[int]:
+    """A query for the ids of the freezes in force, for other slices' conditions."""
+    return select(Freeze.id).where(Freeze.ended_at.is_(None))

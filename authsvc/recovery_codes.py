@@ -87,9 +87,11 @@ def made_at(account_id: int) -> datetime | None:
     return db.session().scalar(select(func.max(RecoveryCode.created_at)).where(RecoveryCode.account_id == account_id))
 
 
-def void(account_id: int, *, now: datetime) -> None:
-    """End all codes of the account."""
+def void(account_id: int, *, now: datetime, made_since: datetime | None = None) -> None:
+    """End all codes of the account, or those made since then."""
     change = update(RecoveryCode).where(RecoveryCode.account_id == account_id, RecoveryCode.ended_at.is_(None))
+    if made_since is not None:
+        change = change.where(RecoveryCode.created_at >= made_since)
     db.session().execute(change.values(ended_at=now))
 
 

@@ -103,7 +103,8 @@ def _disputed() -> tuple[str, datetime, str]:
     event = audit.event(who.account_id, int(chosen)) if chosen.isdigit() and len(chosen) < 19 else None
     if event is None:
         raise BadInput(f"event {chosen!r}", message="There is no such line in your security log.")
-    return chosen, event.at, f"everything since {date_words(event.at)}"
+    at = max(event.at, now - freezes.REACH)
+    return chosen, at, f"everything since {date_words(at)}"
 
 
 @bp.get("/account/freeze")

@@ -185,6 +185,8 @@ def _carry_out(removal_id: int, *, now: datetime) -> bool:
     with db.transaction() as session:
         removal = session.get_one(Removal, removal_id)
         account = accounts.lock(removal.account_id)
+        if holds.current(account.id, now=now) is not None:  # POLICY 5: everything else waits, in every way in
+            return False
         taken = update(Removal).where(Removal.id == removal_id, Removal.ended_at.is_(None))
         if session.scalar(taken.values(ended_at=now).returning(Removal.id)) is None or account.frozen:
             return False

@@ -5,15 +5,16 @@ What an account has enrolled is one table here, whatever kind it is; the secret 
 `AccountRow` is exported for joins in other slices' read queries alone; only this slice writes it.
 
 Verbs, of accounts: create, erase, find, find_frozen, get, lock, by_sub, set_disabled, set_frozen, set_staff,
-set_keys_only, require_new_password, raise_epoch, note_sign_in, username_taken, usernames; of authenticators:
-enrolled, enrolled_ids, forgotten, add_authenticator, rename_authenticator, revoke_authenticator, note_use; of
-addresses: addresses, mail_address, add_address, verify_address, remove_address, make_primary, owner_of_address,
-proved_since, set_trust, set_reregistered, block_address, lift_block, trusted_recipients, with_a_say, silence; of
-disputes: changed_since, settle, seniors_at.
+set_keys_only, accept_weaker_ways, require_new_password, raise_epoch, note_sign_in, username_taken, usernames; of
+authenticators: enrolled, enrolled_ids, forgotten, add_authenticator, rename_authenticator, revoke_authenticator,
+note_use; of addresses: addresses, mail_address, add_address, verify_address, remove_address, make_primary,
+owner_of_address, proved_since, set_trust, set_reregistered, block_address, lift_block, trusted_recipients, with_a_say,
+silence; of disputes: changed_since, settle, seniors_at.
 """
 
 from authsvc.accounts.addresses import (
     LOST_VERDICTS,
+    NOTICES_AFTER_REMOVAL,
     AddressView,
     add_address,
     addresses,
@@ -52,6 +53,7 @@ from authsvc.accounts.register import (
 )
 from authsvc.accounts.service import (
     AccountView,
+    accept_weaker_ways,
     by_sub,
     create,
     erase,
@@ -73,6 +75,7 @@ from authsvc.core.assurance import SENIOR_AFTER
 
 __all__ = [
     "LOST_VERDICTS",
+    "NOTICES_AFTER_REMOVAL",
     "RESERVED_USERNAMES",
     "SENIOR_AFTER",
     "AccountRow",
@@ -82,6 +85,7 @@ __all__ = [
     "InvalidAddress",
     "InvalidUsername",
     "Item",
+    "accept_weaker_ways",
     "add_address",
     "add_authenticator",
     "addresses",

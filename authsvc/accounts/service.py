@@ -166,6 +166,12 @@ def set_keys_only(account_id: int, *, now: datetime | None) -> None:
     db.session().execute(update(Account).where(Account.id == account_id).values(keys_only_since=now))
 
 
+def accept_weaker_ways(account_id: int, *, since: datetime) -> None:
+    """Take the switch back where it was turned on since then: what it refuses may be all that the owner has."""
+    change = update(Account).where(Account.id == account_id, Account.keys_only_since >= since)
+    db.session().execute(change.values(keys_only_since=None))
+
+
 def require_new_password(account_id: int, reason: str | None) -> None:
     """Ask for a new password at the next sign-in, with the reason; None clears it."""
     db.session().execute(update(Account).where(Account.id == account_id).values(password_must_change=reason))

@@ -37,6 +37,7 @@ class Open:
 
     id: int
     account_id: int
+    epoch: int
     kind: str
     label: str
     secrets: dict[str, Any]
@@ -105,6 +106,7 @@ def find(owner: str, kind: str | None = None, *, now: datetime) -> Open:
     return Open(
         id=row.id,
         account_id=row.account_id,
+        epoch=row.epoch,
         kind=row.kind,
         label=row.label,
         secrets=json.loads(crypto.unseal(row.sealed, "enrolment")),
@@ -156,6 +158,9 @@ def finish(open_: Open, *, browser_known_for: timedelta, now: datetime) -> Enrol
 
     Raises EnrolmentGone, also for new recovery codes when a hold began meanwhile: they wait (POLICY 5).
     """
+    account = accounts.lock(open_.account_id)
+    if account.epoch != open_.epoch:
+        raise EnrolmentGone("the account changed meanwhile")
     if open_.codes and holds.current(open_.account_id, now=now) is not None:
         raise EnrolmentGone("new recovery codes wait until the hold is over")
     taken = update(Enrolment).where(
@@ -163,7 +168,6 @@ def finish(open_: Open, *, browser_known_for: timedelta, now: datetime) -> Enrol
     )
     if db.session().scalar(taken.values(finished_at=now, sealed=b"").returning(Enrolment.id)) is None:
         raise EnrolmentGone("finished by a rival request, or not proved")
-    account = accounts.get(open_.account_id)
     enrolled: Enrolled | None = None
     if open_.kind == "totp":
         seed, step = open_.secrets["seed"], open_.secrets["step"]

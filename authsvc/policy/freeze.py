@@ -26,6 +26,7 @@ class UnfreezeFacts:
     """What one attempt to open the account has shown, and what the account had when the disputed thing happened."""
 
     older: frozenset[Factor] = frozenset()  # kinds that were senior then, those removed since included
+    contested: bool = False  # something disputed had become senior before the freeze, so it may be the owner's
     proved: frozenset[Factor] = frozenset()  # with one of those, in this attempt
     mailbox: bool = False  # a link that went to an address older than the dispute, past the reset gate
     password: bool = False  # the one that was valid then
@@ -61,14 +62,24 @@ class AskPassword:
 
 
 @dataclass(frozen=True)
+class AskWait:
+    """Mailbox and password or browser are shown; whoever has what is disputed may object for WAIT."""
+
+
+@dataclass(frozen=True)
 class AskPeople:
     """Somebody objected: two people of the service decide."""
 
 
-def decide(facts: UnfreezeFacts) -> Unfreeze | AskAuthenticator | AskMailbox | AskPassword | AskPeople:
+Step = Unfreeze | AskAuthenticator | AskMailbox | AskPassword | AskWait | AskPeople
+
+
+def decide(facts: UnfreezeFacts) -> Step:
     """What is still needed. Rules run top to bottom; the first that applies decides. Raises nothing.
 
     A code from an app stands beside mailbox or password, a key that verified nobody beside the password (attack W03).
+    Whoever holds the mailbox has links to moments before the owner enrolled their first authenticator, and must not get
+    past it by one of them (attack R10): the mailbox alone never does, and with the password it may object for 72 hours.
     Source: POLICY 5, decision 0019.
     """
     if facts.older:
@@ -83,8 +94,11 @@ def decide(facts: UnfreezeFacts) -> Unfreeze | AskAuthenticator | AskMailbox | A
         return AskAuthenticator(frozenset({Factor.PASSKEY})) if Factor.PASSKEY in facts.older else AskMailbox()
     if not facts.mailbox:
         return AskMailbox()
-    if facts.password or facts.senior_browser:
+    beside = facts.password or facts.senior_browser
+    if beside and not facts.contested:
         return Unfreeze(by_authenticator=False)
     if facts.vetoed:
         return AskPeople()
+    if facts.contested and not (beside and facts.waited):
+        return AskWait() if beside else AskPassword(or_wait=False)
     return Unfreeze(by_authenticator=False) if facts.waited else AskPassword(or_wait=True)

@@ -113,14 +113,18 @@ def step_up_proofs(
     `senior`: kinds of those whose proof counts for this action. A key without user verification stands only beside
     the password (attack W03). Accounts without a senior authenticator prove password and mailbox, which never ends a
     hold; where the mailbox is lost, password and senior browser add one junior thing, unless others depend on the
-    account. Nothing will do where keys are the only proofs (`login.keys_alone`) and none is senior yet. What was lost
-    is replaced by any senior authenticator or the password, each beside a recovery code.
+    account. Any senior authenticator freezes and keeps what was to be removed. Nothing will do where keys are the only
+    proofs (`login.keys_alone`) and none is senior yet. What was lost is replaced by any senior
+    authenticator or the password, each beside a recovery code.
     """
     kinds = frozenset(senior) & AUTHENTICATORS
     if action is Action.REPLACE_AUTHENTICATOR:
         ways = [*_KEYS] if kinds & PHISHING_RESISTANT else []
         ways += [frozenset({Factor.TOTP})] if Factor.TOTP in kinds and not keys_alone else []
         return StepUpProofs(tuple(way | {Factor.RECOVERY_CODE} for way in (*ways, frozenset({Factor.PASSWORD}))))
+    if action in PROTECTS and kinds and not keys_alone:  # an older app beside a younger key still may (POLICY 3)
+        ways = [*_KEYS] if kinds & PHISHING_RESISTANT else []
+        return StepUpProofs((*ways, *([frozenset({Factor.TOTP})] if Factor.TOTP in kinds else [])))
     if kinds & PHISHING_RESISTANT:
         return StepUpProofs(_KEYS)
     if keys_alone:
@@ -135,4 +139,5 @@ def step_up_proofs(
     return StepUpProofs((frozenset({Factor.PASSWORD}),) if adds and senior_browser and not owns_packages else ())
 
 
+PROTECTS = frozenset({Action.FREEZE_ACCOUNT, Action.STOP_REMOVAL})
 _KEYS = (frozenset({Factor.PASSKEY}), frozenset({Factor.SECURITY_KEY, Factor.PASSWORD}))

@@ -1,5 +1,6 @@
 """Pages that open a frozen account again: prove what is older, wait where that is all, confirm what is disputed."""
 
+from collections.abc import Callable, Collection
 from typing import assert_never
 
 from flask import make_response, redirect, render_template, request, url_for
@@ -74,15 +75,23 @@ def _page(attempt: Open, errors: dict[str, str]) -> str:
         case policy.AskAuthenticator(any_of):
             return render_template(
                 "recovery/unfreeze_prove.html",
-                ways=(["key"] if any_of & PHISHING_RESISTANT else []) + (["totp"] if Factor.TOTP in any_of else []),
+                ways=_ways(any_of),
                 **shared,
             )
         case policy.AskPassword(or_wait):
             return render_template(
-                "recovery/unfreeze_password.html", may_wait=or_wait, waits_until=attempt.waits_until, **shared
+                "recovery/unfreeze_password.html",
+                may_wait=or_wait,
+                by_key=bool(attempt.facts.proved),
+                waits_until=attempt.waits_until,
+                **shared,
             )
+        case policy.AskWait():
+            return render_template("recovery/unfreeze_wait.html", waits_until=attempt.waits_until, **shared)
         case policy.AskMailbox() | policy.AskPeople():
-            return render_template("recovery/unfreeze_stuck.html", vetoed=attempt.vetoed, **shared)
+            return render_template(
+                "recovery/unfreeze_stuck.html", vetoed=attempt.vetoed, ways=_ways(attempt.may_object), **shared
+            )
         case policy.Unfreeze():
             return render_template(
                 "recovery/unfreeze_confirm.html",
@@ -93,12 +102,21 @@ def _page(attempt: Open, errors: dict[str, str]) -> str:
     assert_never(decision)
 
 
+def _ways(any_of: frozenset[Factor]) -> list[str]:
+    return (["key"] if any_of & PHISHING_RESISTANT else []) + (["totp"] if Factor.TOTP in any_of else [])
+
+
 @bp.post("/recovery/unfreeze/key")
 @public
 @limited("code")
 def unfreeze_key_options() -> ResponseReturnValue:
     """A challenge for one of the older keys, as JSON."""
-    response = make_response(unfreezing.key_options(_attempt()))
+    attempt = _attempt()
+    return _options(attempt, attempt.older)
+
+
+def _options(attempt: Open, among: Collection[int]) -> ResponseReturnValue:
+    response = make_response(unfreezing.key_options(attempt, among=among))
     response.mimetype = "application/json"
     return response
 
@@ -108,12 +126,35 @@ def unfreeze_key_options() -> ResponseReturnValue:
 @limited("code")
 def unfreeze_prove() -> ResponseReturnValue:
     """Check an older key or a code of an older app."""
-    attempt = _attempt()
+    return _submit(_attempt(), unfreezing.prove)
+
+
+def _submit(attempt: Open, check: Callable[..., bool]) -> ResponseReturnValue:
     credential = text_field("credential", max_length=20_000, required=False)
     code = code_field() if request.form.get("code") else ""
-    if not unfreezing.prove(attempt, code=code, credential=credential, now=request_time()):
+    if not check(attempt, code=code, credential=credential, client=client(), now=request_time()):
         return _page(attempt, {"credential" if credential else "code": WRONG}), 401
     return redirect(url_for("recovery.unfreeze"), code=303)
+
+
+@bp.post("/recovery/unfreeze/object/key")
+@public
+@limited("code")
+def object_key_options() -> ResponseReturnValue:
+    """A challenge for one of the disputed keys, as JSON."""
+    attempt = _attempt()
+    return _options(attempt, attempt.newer)
+
+
+@bp.post("/recovery/unfreeze/object")
+@public
+@limited("code")
+def unfreeze_object() -> ResponseReturnValue:
+    """Object to the opening, by something that is disputed."""
+    attempt = _attempt()
+    if not attempt.may_object:
+        return redirect(url_for("recovery.unfreeze"), code=303)
+    return _submit(attempt, unfreezing.object_)
 
 
 @bp.post("/recovery/unfreeze/password")
@@ -133,7 +174,7 @@ def unfreeze_password() -> ResponseReturnValue:
 def unfreeze_wait() -> ResponseReturnValue:
     """Begin the wait of three days."""
     attempt = _attempt()
-    if policy.decide(attempt.facts) == policy.AskPassword(or_wait=True):
+    if policy.decide(attempt.facts) in (policy.AskPassword(or_wait=True), policy.AskWait()):
         unfreezing.wait(attempt, client=client(), now=request_time())
     return redirect(url_for("recovery.unfreeze"), code=303)
 

@@ -4,12 +4,26 @@ Begun by a link to an address older than the dispute, or inside a sign-in that m
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
 
-from authsvc import accounts, audit, budgets, devices, dispute_links, domains, freezes, mail, passwords, totp, webauthn
+from authsvc import (
+    accounts,
+    audit,
+    budgets,
+    devices,
+    dispute_links,
+    domains,
+    freezes,
+    login,
+    mail,
+    passwords,
+    recovery_codes,
+    totp,
+    webauthn,
+)
 from authsvc.accounts import AccountRow, AccountView, AddressView, Item
 from authsvc.audit import EventType
 from authsvc.core import crypto, db
@@ -18,6 +32,7 @@ from authsvc.core.errors import Gone, TooMany
 from authsvc.core.web import Client, settings
 from authsvc.freezes import FreezeView
 from authsvc.policy import freeze as policy
+from authsvc.policy.budget import STREAK_NEEDS_CODE
 from authsvc.policy.freeze import UnfreezeFacts
 from authsvc.policy.reset_gate import EVIDENCE_MAX_AGE, Allow
 from authsvc.recovery.gate import gate
@@ -27,6 +42,7 @@ LINK_LIFE = timedelta(hours=1)
 MAIL_WITHIN = timedelta(minutes=10)
 MAX_LIVE = 3  # links to one address
 MATURE_FOR = timedelta(days=7)  # after the wait
+MAILBOX_FIRST = "Too many wrong codes were typed. Ask for a link at “Forgot your password?”, and type the code there."
 
 
 class UnfreezingGone(Gone):
@@ -42,14 +58,20 @@ class Open:
     freeze: FreezeView
     facts: UnfreezeFacts
     older: dict[int, Factor]
+    newer: dict[int, Factor]  # disputed; they may object
     challenge: bytes | None
     waits_until: datetime | None
     vetoed: bool
 
     @property
-    def decision(self) -> object:
-        """What is still needed."""
-        return policy.decide(self.facts)
+    def share(self) -> budgets.Share:
+        """Whose budget guesses are charged to: strangers must not use up that of whoever proved the mailbox."""
+        return budgets.BY_MAIL if self.facts.mailbox else None
+
+    @property
+    def may_object(self) -> frozenset[Factor]:
+        """Kinds that may object, while an objection would change anything."""
+        return frozenset() if self.older or self.vetoed else frozenset(self.newer.values())
 
 
 def older_addresses(freeze: FreezeView, account: AccountView) -> list[AddressView]:
@@ -59,6 +81,7 @@ def older_addresses(freeze: FreezeView, account: AccountView) -> list[AddressVie
         a
         for a in own
         if a.trusted
+        and a.silenced_at is None
         and a.senior(freeze.disputed_at, account_made=account.created_at)
         and (a.removed_at is None or a.removed_at >= freeze.disputed_at)
     ]
@@ -159,14 +182,16 @@ def find(token: str, *, browser_token: str, now: datetime) -> Open:
     older = accounts.seniors_at(account.id, freeze.disputed_at)
     if account.keys_only:  # decision 0018
         older = {i: kind for i, kind in older.items() if kind in PHISHING_RESISTANT} or older
+    newer = [a for a in accounts.enrolled(account.id, now=now) if a.created_at >= freeze.disputed_at]
     facts = UnfreezeFacts(
         older=frozenset(older.values()),
+        contested=any(a.senior_at <= freeze.began_at for a in newer),
         proved=frozenset(Factor(word) for word in row.proved.split()),
         mailbox=mailbox,
         password=row.password,
         senior_browser=devices.was_senior(browser_token, account.id, at=freeze.disputed_at),
         waited=row.waits_until is not None and now >= row.waits_until,
-        vetoed=row.vetoed_at is not None,
+        vetoed=_vetoed(freeze.id),
     )
     return Open(
         id=row.id,
@@ -174,10 +199,17 @@ def find(token: str, *, browser_token: str, now: datetime) -> Open:
         freeze=freeze,
         facts=facts,
         older=older,
+        newer={a.id: a.kind for a in newer},
         challenge=row.challenge,
         waits_until=row.waits_until,
         vetoed=facts.vetoed,
     )
+
+
+def _vetoed(freeze_id: int) -> bool:
+    """True when somebody objected to any attempt: they need not do so again and again (POLICY 5)."""
+    query = select(Unfreezing.id).where(Unfreezing.freeze_id == freeze_id, Unfreezing.vetoed_at.is_not(None))
+    return db.session().scalar(query.limit(1)) is not None
 
 
 def begin_in_sign_in(account_id: int, *, with_password: bool, now: datetime) -> str:
@@ -193,11 +225,9 @@ def begin_in_sign_in(account_id: int, *, with_password: bool, now: datetime) -> 
     return begin(account, freeze, password=from_then, now=now)
 
 
-def key_options(attempt: Open) -> str:
-    """Options for a WebAuthn assertion of an older key, bound to this attempt."""
-    options, challenge = webauthn.begin_assertion(
-        attempt.account.id, user_verification="preferred", among=set(attempt.older)
-    )
+def key_options(attempt: Open, *, among: Collection[int]) -> str:
+    """Options for a WebAuthn assertion of one of these keys, bound to this attempt."""
+    options, challenge = webauthn.begin_assertion(attempt.account.id, user_verification="preferred", among=set(among))
     _note(attempt, challenge=challenge)
     return options
 
@@ -206,27 +236,55 @@ def _note(attempt: Open, **values: object) -> None:
     db.session().execute(update(Unfreezing).where(Unfreezing.id == attempt.id).values(values))
 
 
-def prove(attempt: Open, *, code: str, credential: str, now: datetime) -> bool:
+def prove(attempt: Open, *, code: str, credential: str, client: Client, now: datetime) -> bool:
     """Check an older authenticator; guesses are charged first."""
-    factor = _prove_key(attempt, credential, now) if credential else _prove_totp(attempt, code, now)
+    _check_streak(attempt, code)
+    factor = _check(attempt, attempt.older, code=code, credential=credential, client=client, now=now)
     if factor is None:
         return False
     _note(attempt, proved=" ".join(sorted(attempt.facts.proved | {factor})))
     return True
 
 
-def _prove_totp(attempt: Open, code: str, now: datetime) -> Factor | None:
+def _check_streak(attempt: Open, code: str) -> None:
+    """After 20 wrong codes in a row one counts only beside the mailbox, as at sign-in (POLICY 7). Raises TooMany."""
+    streak = budgets.streak("second_factor", budgets.subject_of(attempt.account.id, ""), attempt.share)
+    if code and not attempt.facts.mailbox and streak >= STREAK_NEEDS_CODE:
+        raise TooMany("too many wrong codes in a row", message=MAILBOX_FIRST, retry_after=3600)
+
+
+def object_(attempt: Open, *, code: str, credential: str, client: Client, now: datetime) -> bool:
+    """Whoever holds a disputed authenticator objects: mailbox and time do not open the account then (POLICY 5)."""
+    if _check(attempt, attempt.newer, code=code, credential=credential, client=client, now=now) is None:
+        return False
+    accounts.lock(attempt.account.id)  # so that opening it sees the objection, or comes first
+    _note(attempt, vetoed_at=now)
+    audit.record(EventType.UNFREEZING_VETOED, account_id=attempt.account.id, at=now, client=client)
+    return True
+
+
+def _check(
+    attempt: Open, among: Collection[int], *, code: str, credential: str, client: Client, now: datetime
+) -> Factor | None:
+    factor = _check_key(attempt, credential, among, now) if credential else _check_totp(attempt, code, among, now)
+    if factor is None:
+        audit.record(EventType.SECOND_FACTOR_FAILED, account_id=attempt.account.id, at=now, client=client)
+    return factor
+
+
+def _check_totp(attempt: Open, code: str, among: Collection[int], now: datetime) -> Factor | None:
     subject = budgets.subject_of(attempt.account.id, "")
-    charge = budgets.charge("second_factor", subject, None, now=now)
+    charge = budgets.charge("second_factor", subject, attempt.share, now=now)
     if not charge.allowed:
         raise TooMany("second factor budget empty", retry_after=int(charge.retry_after.total_seconds()) + 1)
-    if totp.verify(attempt.account.id, code, now=now, among=set(attempt.older)) is None:
+    if totp.verify(attempt.account.id, code, now=now, among=set(among)) is None:
+        login.tell_wrong_codes(attempt.account.id, charge.streak, now=now)
         return None
-    budgets.clear("second_factor", subject, None)
+    budgets.clear("second_factor", subject, attempt.share)
     return Factor.TOTP
 
 
-def _prove_key(attempt: Open, credential: str, now: datetime) -> Factor | None:
+def _check_key(attempt: Open, credential: str, among: Collection[int], now: datetime) -> Factor | None:
     if attempt.challenge is None:
         return None
     taken = update(Unfreezing).where(Unfreezing.id == attempt.id, Unfreezing.challenge == attempt.challenge)
@@ -237,7 +295,7 @@ def _prove_key(attempt: Open, credential: str, now: datetime) -> Factor | None:
         attempt.challenge,
         account_id=attempt.account.id,
         user_verification_required=False,
-        among=set(attempt.older),
+        among=set(among),
         now=now,
     )
     if not isinstance(found, webauthn.Assertion):
@@ -248,7 +306,7 @@ def _prove_key(attempt: Open, credential: str, now: datetime) -> Factor | None:
 def prove_password(attempt: Open, password: str, *, now: datetime) -> bool:
     """Check the password that was valid when the disputed thing happened. Raises TooMany and Busy."""
     verified = passwords.was_valid(
-        attempt.account.id, password, at=attempt.freeze.disputed_at, browser_id=None, now=now
+        attempt.account.id, password, at=attempt.freeze.disputed_at, browser_id=attempt.share, now=now
     )
     if not verified.charged:
         raise TooMany("password budget empty", retry_after=300)
@@ -265,8 +323,10 @@ def wait(attempt: Open, *, client: Client, now: datetime) -> None:
     if db.session().scalar(begun.returning(Unfreezing.id)) is None:
         return
     subject = f"Somebody wants to open the account {attempt.account.username}"
+    heard_since = min(attempt.freeze.disputed_at, now - accounts.NOTICES_AFTER_REMOVAL)
     for address in accounts.addresses(attempt.account.id, with_removed=True):
-        if address.trusted and address.silenced_at is None:
+        removed_long_ago = address.removed_at is not None and address.removed_at < heard_since  # POLICY 3
+        if address.trusted and address.silenced_at is None and not removed_long_ago:
             token = dispute_links.issue(attempt.account.id, address.id, event=event, about=subject, now=now)
             mail.send(
                 "unfreezing_begun",
@@ -307,22 +367,26 @@ def complete(
     attempt: Open, new_password: str, *, keep: Collection[tuple[str, int]], client: Client, now: datetime
 ) -> None:
     """Open the account, with its new password. Raises UnfreezingGone where something is still needed, or changed."""
-    decision = policy.decide(attempt.facts)
-    if not isinstance(decision, policy.Unfreeze):
+    if not isinstance(policy.decide(attempt.facts), policy.Unfreeze):
         raise UnfreezingGone("more is needed")
     hashed = passwords.hash_new(new_password)
     account = accounts.lock(attempt.account.id)
+    decision = policy.decide(replace(attempt.facts, vetoed=_vetoed(attempt.freeze.id)))
     freeze = freezes.current(account.id)
     if account.epoch != attempt.account.epoch or freeze is None or freeze != attempt.freeze:
         raise UnfreezingGone("the account changed meanwhile")
     spent = update(Unfreezing).where(Unfreezing.id == attempt.id, Unfreezing.spent_at.is_(None))
-    spent = spent.where(Unfreezing.vetoed_at.is_(None) if attempt.facts.waited else Unfreezing.id == attempt.id)
     if db.session().scalar(spent.values(spent_at=now).returning(Unfreezing.id)) is None:
-        raise UnfreezingGone("a rival request was first, or somebody objected")
+        raise UnfreezingGone("a rival request was first")
+    if not isinstance(decision, policy.Unfreeze):
+        raise UnfreezingGone("somebody objected meanwhile")
+    recovery_codes.void(account.id, now=now, made_since=freeze.disputed_at)
     passwords.set_hash(account.id, hashed, now=now)
     freezes.end(freeze, keep=keep, by_authenticator=decision.by_authenticator, client=client, now=now)
 
 
 def purge(*, before: datetime) -> None:
-    """Delete attempts that ended before the time."""
-    db.session().execute(delete(Unfreezing).where(Unfreezing.expires_at < before))
+    """Delete attempts that ended before the time, but for objections while their freeze stands."""
+    over = delete(Unfreezing).where(Unfreezing.expires_at < before)
+    kept = Unfreezing.vetoed_at.is_not(None) & Unfreezing.freeze_id.in_(freezes.standing_ids())
+    db.session().execute(over.where(~kept))

@@ -86,6 +86,19 @@ def test_a_freeze_ends_a_removal(app: Flask, client: Visitor, make_account: Make
     assert first in enrolled(app, bob, clock).values()
 
 
+def test_a_removal_waits_for_the_end_of_a_hold(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock
+) -> None:
+    bob = make_account("bob", totp_app=True)
+    begun_by_the_younger(app, client, bob, clock)
+    clock.advance(hours=71)
+    begin_hold(app, bob, clock)
+    clock.advance(hours=24, seconds=-1)
+    assert work(app, clock) == 0
+    clock.advance(seconds=1)
+    assert work(app, clock) == 1
+
+
 def test_what_proves_itself_goes_at_once(app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock) -> None:
     bob = make_account("bob", totp_app=True)
     first, seed = enrolled(app, bob, clock)["App"], bob.seed

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pyotp
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import select
 from authsvc import accounts, holds, recovery_codes
 from authsvc.core import db
 from authsvc.core.assurance import Factor
+from authsvc.login import enrolment
 from authsvc.login.models import Enrolment
 from authsvc.policy.hold import HoldCause
 from tests.authenticator import Authenticator
@@ -159,3 +161,20 @@ def test_codes_shown_before_a_hold_do_not_count_in_it(
     assert left(app, alice) == before
     with app.app_context(), db.transaction():
         assert len(accounts.enrolled(alice.id, now=clock.now)) == (way == "codes")
+
+
+def test_an_enrolment_that_overlaps_a_reset_adds_nothing(
+    app: Flask, client: Visitor, make_account: MakeAccount, outbox: Outbox, clock: Clock
+) -> None:
+    alice = make_account()
+    client.sign_in(alice)
+    begin(client, alice, outbox, "totp")
+    client.post("/account/enrol/totp", code=pyotp.TOTP(seed_on(client)).at(clock.now))
+    with app.test_request_context():
+        with db.transaction() as session:
+            owner = session.scalars(select(Enrolment.owner)).one()
+            under_way = enrolment.find(owner, now=clock.now)  # read before the epoch rises, finished after
+            accounts.raise_epoch(alice.id)
+        with pytest.raises(enrolment.EnrolmentGone), db.transaction():
+            enrolment.finish(under_way, browser_known_for=timedelta(0), now=clock.now)
+    assert kinds(app, alice.id, clock.now) == set()

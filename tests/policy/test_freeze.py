@@ -10,6 +10,7 @@ from authsvc.policy.freeze import (
     AskMailbox,
     AskPassword,
     AskPeople,
+    AskWait,
     Unfreeze,
     UnfreezeFacts,
     decide,
@@ -25,10 +26,11 @@ ALL = [
         senior_browser=browser,
         waited=waited,
         vetoed=vetoed,
+        contested=contested,
     )
     for older, proved in product(SETS, SETS)
     if proved <= older
-    for mailbox, password, browser, waited, vetoed in product((False, True), repeat=5)
+    for mailbox, password, browser, waited, vetoed, contested in product((False, True), repeat=6)
 ]
 
 
@@ -41,8 +43,9 @@ def test_an_account_that_had_an_authenticator_opens_only_with_it(facts: Unfreeze
         assert opened is (Factor.PASSKEY in facts.proved or beside_mailbox or beside_password)
         assert opened <= bool(facts.proved), "neither a mailbox nor time replaces it"
     else:
-        beside = facts.password or facts.senior_browser or (facts.waited and not facts.vetoed)
-        assert opened is (facts.mailbox and beside)
+        beside, waited = facts.password or facts.senior_browser, facts.waited and not facts.vetoed
+        enough = (beside and waited) if facts.contested else (beside or waited)
+        assert opened is (facts.mailbox and enough)
 
 
 def test_each_answer_says_what_is_missing() -> None:
@@ -55,3 +58,6 @@ def test_each_answer_says_what_is_missing() -> None:
     assert decide(UnfreezeFacts(older=key, proved=key, mailbox=True)) == AskPassword(or_wait=False)
     assert decide(UnfreezeFacts(mailbox=True)) == AskPassword(or_wait=True)
     assert decide(UnfreezeFacts(mailbox=True, waited=True, vetoed=True)) == AskPeople()
+    assert decide(UnfreezeFacts(mailbox=True, contested=True, waited=True)) == AskPassword(or_wait=False)
+    assert decide(UnfreezeFacts(mailbox=True, contested=True, password=True)) == AskWait()
+    assert decide(UnfreezeFacts(mailbox=True, contested=True, password=True, vetoed=True)) == AskPeople()
