@@ -114,7 +114,7 @@ def test_a_link_is_mailed_to_a_healthy_domain_and_never_to_one_that_lapsed(
     visit.press("Sign in")
     visit.type_mailed_code(dana.email)
     visit.expect("/account")
-    expect(visit.page.get_by_text("Your password was reset by mail")).to_be_visible()
+    expect(visit.page.get_by_text("Your password was reset by mail.")).to_be_visible()
     visit.sign_out()
     # The domain is dropped: the next request is refused, and the page says what it always says.
     dns_server.zone = servers.Zone([])
