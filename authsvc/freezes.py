@@ -188,9 +188,16 @@ def _ensure_main_address(account_id: int) -> None:
 
 
 def to_be_deleted(*, now: datetime) -> list[int]:
-    """Accounts whose 30 days are over."""
-    query = select(Freeze.account_id).where(
-        Freeze.ended_at.is_(None), Freeze.cause == FreezeCause.DELETION.value, Freeze.began_at <= now - DELETED_AFTER
+    """Accounts whose 30 days are over. Not those that staff disabled meanwhile: their owner could not object."""
+    query = (
+        select(Freeze.account_id)
+        .join(accounts.AccountRow, accounts.AccountRow.id == Freeze.account_id)
+        .where(
+            Freeze.ended_at.is_(None),
+            Freeze.cause == FreezeCause.DELETION.value,
+            Freeze.began_at <= now - DELETED_AFTER,
+            accounts.AccountRow.disabled_at.is_(None),
+        )
     )
     return list(db.session().scalars(query))
 

@@ -100,7 +100,7 @@ def _disputed() -> tuple[str, datetime, str]:
     if not chosen:
         return "", now, "everything from now on"
     who = access.require_principal()
-    event = audit.event(who.account_id, int(chosen)) if chosen.isdigit() and len(chosen) < 19 else None
+    event = audit.event(who.account_id, int(chosen)) if chosen.isdecimal() and len(chosen) < 19 else None
     if event is None:
         raise BadInput(f"event {chosen!r}", message="There is no such line in your security log.")
     at = max(event.at, now - freezes.REACH)

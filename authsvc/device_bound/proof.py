@@ -77,7 +77,7 @@ def proof(text: str, key: dict[str, Any], *, url: str) -> Proof | None:
     try:
         imported = _import(key, alg)
         read = jwt.decode(text, imported, registry=_Registry(algorithms=[alg]))
-    except (JoseError, ValueError, TypeError):
+    except (JoseError, ValueError, TypeError, KeyError):  # the last for a curve that the library does not know
         return None
     answered = read.claims.get("jti")
     if read.header.get("typ") != TYPE or not isinstance(answered, str) or read.claims.get("aud", url) != url:

@@ -88,19 +88,19 @@ def was_valid(account_id: int, password: str, *, at: datetime, browser_id: budge
     """
     subject = budgets.subject_of(account_id, "")
     with hashing.turn(policy.turn(known=browser_id is not None, network_tripped=False), subject):
-        charge = budgets.charge("password", subject, browser_id, now=now)
-        then = db.session().scalar(
-            select(OldPassword.hash)
-            .where(OldPassword.account_id == account_id, OldPassword.replaced_at >= at)
-            .order_by(OldPassword.replaced_at, OldPassword.id)
-            .limit(1)
-        )
         row = db.execute(_FIND, {"account_id": account_id}).first()
-        hashed = then or (row.hash if row else None)
+        hashed = _replaced_since(account_id, at) or (row.hash if row else None)
+        charge = budgets.charge("password", subject, browser_id, now=now)  # last, as it ends the transaction
         right = hashing.matches(hashed if charge.allowed else None, password)
     if right:
         budgets.clear("password", subject, browser_id)
     return Verified(right, charged=charge.allowed)
+
+
+def _replaced_since(account_id: int, at: datetime) -> str | None:
+    """The hash in force at a past time, if it was replaced since."""
+    query = select(OldPassword.hash).where(OldPassword.account_id == account_id, OldPassword.replaced_at >= at)
+    return db.session().scalar(query.order_by(OldPassword.replaced_at, OldPassword.id).limit(1))
 
 
 def purge(*, before: datetime) -> None:
@@ -116,11 +116,17 @@ def erase(account_id: int) -> None:
         db.session().execute(delete(row).where(row.account_id == account_id))
 
 
-def is_present(account_id: int, password: str) -> bool:
-    """True when this is the account's password now. Not a guess: whoever asks has just proved it. Raises Busy."""
+def is_present(account_id: int, password: str, *, or_at: datetime | None = None) -> bool:
+    """True when this is the account's password now, or was at a past time where given. Raises Busy.
+
+    Not a guess: whoever asks has just proved who they are.
+    """
     row = db.execute(_FIND, {"account_id": account_id}).first()
+    before = _replaced_since(account_id, or_at) if or_at is not None else None
     with hashing.turn(policy.Turn.KNOWN, budgets.subject_of(account_id, "")):
-        return hashing.matches(row.hash if row else None, password)
+        return hashing.matches(row.hash if row else None, password) or (
+            before is not None and hashing.matches(before, password)
+        )
 
 
 def set_hash(account_id: int, hashed: str, *, now: datetime) -> None:

@@ -202,7 +202,7 @@ def _kept() -> set[tuple[str, int]]:
     kept = set()
     for value in request.form.getlist("keep")[:200]:
         what, _, number = value.partition(":")
-        if not number.isdigit() or len(number) > 18:
+        if not number.isdecimal() or len(number) > 18:
             raise BadInput(f"keep={value[:40]!r}")
         kept.add((what, int(number)))
     return kept

@@ -356,10 +356,11 @@ def disputed(attempt: Open) -> list[Item]:
 
 
 def problem_with(attempt: Open, new_password: str) -> str | None:
-    """Why the new password cannot be used; it is never one from before. Raises Busy."""
+    """Why the new password cannot be used; neither the present one nor the one from then is new. Raises Busy."""
     problem = passwords.problem_with(new_password, username=attempt.account.username)
-    if problem is None and passwords.is_present(attempt.account.id, new_password):
-        return "Choose a password that is not the present one."
+    at = attempt.freeze.disputed_at
+    if problem is None and passwords.is_present(attempt.account.id, new_password, or_at=at):
+        return "Choose a password that this account did not have before."
     return problem
 
 

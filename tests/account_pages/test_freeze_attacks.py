@@ -6,13 +6,16 @@ from datetime import datetime, timedelta
 import pytest
 from flask import Flask
 
-from authsvc import accounts, freezes, passwords, recovery_codes, totp
+from authsvc import account_pages, accounts, freezes, passwords, recovery_codes, totp
 from authsvc.core import db
 from authsvc.core.assurance import Factor
+from authsvc.passwords import hashing
+from authsvc.policy.freeze import FreezeCause
 from authsvc.recovery import unfreezing
 from tests.account_pages.test_freeze import NEW, NOT_ME, ask_to_open, freeze, frozen, newest, open_link
 from tests.conftest import Clock
 from tests.people import PASSWORD, Outbox, Person, Visitor, kinds
+from tests.slices import request_to
 
 MakeAccount = Callable[..., Person]
 NewClient = Callable[[], Visitor]
@@ -323,3 +326,63 @@ def test_an_older_app_freezes_and_keeps_itself_though_a_key_is_stronger(
     page = client.post(path).location
     assert client.post(page, way="totp", code=bob.totp(clock.now)).status_code == 303
     assert kinds(app, bob.id, clock.now) == {Factor.TOTP, Factor.PASSKEY} or frozen(app, bob)
+
+
+# --- what is left
+
+
+def test_the_password_from_then_is_no_new_one(
+    app: Flask, client: Visitor, make_account: MakeAccount, outbox: Outbox, clock: Clock
+) -> None:
+    alice = make_account()
+    event = clock.now
+    clock.advance(minutes=1)
+    set_password(app, alice, "the intruder's own words of choice", clock)
+    freeze(app, alice, clock, ago=clock.now - event)
+    ask_to_open(app, client, "alice", clock)
+    open_link(client, outbox, alice.email)
+    client.post("/recovery/unfreeze/password", password=PASSWORD)
+    for known in (PASSWORD, "the intruder's own words of choice"):
+        assert client.post("/recovery/unfreeze", new_password=known).status_code == 422
+    assert client.post("/recovery/unfreeze", new_password=NEW).location == "/login"
+
+
+def test_what_staff_disabled_is_not_deleted_meanwhile(app: Flask, make_account: MakeAccount, clock: Clock) -> None:
+    alice = make_account()
+    with app.app_context(), db.transaction():
+        freezes.begin(alice.id, FreezeCause.DELETION, disputed_at=clock.now, client=None, now=clock.now)
+        accounts.set_disabled(alice.id, now=clock.now)
+    clock.advance(days=30)
+    with app.app_context():
+        assert account_pages.delete_due(now=clock.now) == 0
+
+
+def test_numbers_of_other_scripts_are_refused_and_break_nothing(
+    app: Flask, client: Visitor, make_account: MakeAccount, outbox: Outbox, clock: Clock
+) -> None:
+    alice = make_account()
+    client.sign_in(alice)
+    assert client.get("/account/freeze?event=²").status_code == 400
+    freeze(app, alice, clock)
+    ask_to_open(app, client, "alice", clock)
+    open_link(client, outbox, alice.email)
+    client.post("/recovery/unfreeze/password", password=PASSWORD)
+    assert client.post("/recovery/unfreeze", new_password=NEW, keep="address:²").status_code == 400
+
+
+def test_no_transaction_is_open_while_a_password_from_then_is_compared(
+    app: Flask, make_account: MakeAccount, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = make_account()
+    open_then: list[bool] = []
+    with request_to(app):
+        opened = db.session()
+        real = hashing.matches
+
+        def matches(hashed: str | None, password: str) -> bool:
+            open_then.append(opened.in_transaction())
+            return real(hashed, password)
+
+        monkeypatch.setattr(hashing, "matches", matches)
+        assert passwords.was_valid(alice.id, PASSWORD, at=clock.now, browser_id=None, now=clock.now).ok
+    assert open_then == [False]

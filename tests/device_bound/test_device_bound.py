@@ -371,3 +371,14 @@ def test_of_parallel_registrations_exactly_one_wins(app: Flask, client: Visitor,
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(send, range(4))) == [200, 403, 403, 403]
+
+
+def test_a_key_of_a_curve_that_nobody_knows_binds_nothing(client: Visitor, make_account: MakeAccount) -> None:
+    signed_in = client.sign_in(make_account())
+    offered = OFFER.fullmatch(signed_in.headers["Secure-Session-Registration"])
+    assert offered
+    jwk = {"kty": "EC", "crv": "P-1", "x": "AQAB", "y": "AQAB"}
+    header, claims = {"alg": "ES256", "typ": "dbsc+jwt", "jwk": jwk}, {"jti": offered["challenge"]}
+    proof = f"{part(header)}.{part(claims)}.AQAB"
+    assert Device(client).send(offered["path"], Secure_Session_Response=proof).status_code == 403
+    assert client.signed_in()
