@@ -64,6 +64,7 @@ def create_app(
     webauthn.register(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    app.wsgi_app = login.shed_strangers(app.wsgi_app, secure=settings.secure)  # type: ignore[method-assign, assignment]
     return app
 
 

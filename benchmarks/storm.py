@@ -1,11 +1,13 @@
 """A storm of sign-ins against the real server: do services still get their tokens checked, do owners still get in?
 
-    .venv/bin/python benchmarks/storm.py [--rounds 3] [--seconds 15] [--times 4]
+    .venv/bin/python benchmarks/storm.py [--rounds 3] [--seconds 15] [--times 4] [--forged]
 
 Starts `authsvc serve` with its defaults (a process for each core, SQLite, real Argon2) in a throw-away folder. Each
 round measures token introspection on the quiet server, then under a storm of `POST /login` at four times the rate that
 bare Argon2 reaches on this machine, 95 of 100 with a wrong password, all from browsers no account knows, out of 10,000
 networks. Meanwhile owners sign in from browsers that their accounts know, one every half second, up to the mailed code.
+
+With `--forged` the storm shows false cookies of known browsers, so that each must be looked up before it is refused.
 
 Everything runs on the same cores: the storm takes as much of them for itself as is printed. Introspection is asked by
 four connections, one request after another each.
@@ -157,6 +159,7 @@ class Target:
     cookie: str
     csrf: str
     owners: list[tuple[str, str]]
+    forged: bool
 
 
 def measure(target: Target, seconds: float, *, with_owners: bool) -> Measured:
@@ -201,7 +204,8 @@ def one_round(target: Target, pid: int, seconds: float, rate: float) -> dict[str
     results: multiprocessing.Queue[dict[str, Any]] = multiprocessing.Queue()
     before = measure(target, seconds / 2, with_owners=False)
     warm_up = 3.0
-    arguments = (target.port, target.cookie, target.csrf, rate, seconds + warm_up, results)
+    shown = f"{target.cookie}; authsvc-browser={'x' * 43}" if target.forged else target.cookie
+    arguments = (target.port, shown, target.csrf, rate, seconds + warm_up, results)
     storm = multiprocessing.Process(target=_storm_process, args=arguments)
     storm.start()
     time.sleep(warm_up)
@@ -237,6 +241,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=15)
     options.add_argument("--times", type=float, default=4, help="the storm's rate, in bare Argon2 verifications")
     options.add_argument("--rate", type=float, help="the storm's rate itself, to compare runs on a busy machine")
+    options.add_argument("--forged", action="store_true", help="the storm shows false cookies of known browsers")
     options.add_argument("--json", action="store_true")
     chosen = options.parse_args()
     with socket.socket() as found:
@@ -248,7 +253,7 @@ def main() -> None:
         bare = bare_argon2(4)
         load = os.getloadavg()[0]
         with server(Path(name), port) as running:
-            target = Target(port, client_id, secret, token, *form_token(port), owners)
+            target = Target(port, client_id, secret, token, *form_token(port), owners, chosen.forged)
             measure(target, 2, with_owners=False)  # warm up
             rate = chosen.rate or chosen.times * bare
             rounds = [one_round(target, running.pid, chosen.seconds, rate) for _ in range(chosen.rounds)]

@@ -211,9 +211,10 @@ def allow_form_to_reach(address: str) -> None:
 # Cookies
 
 
-def cookie_name(name: str) -> str:
-    """The cookie's name: with `__Host-` wherever the origin is https (attack S11)."""
-    return f"__Host-authsvc-{name}" if settings().secure else f"authsvc-{name}"
+def cookie_name(name: str, *, secure: bool | None = None) -> str:
+    """The cookie's name: with `__Host-` wherever the origin is https (attack S11). `secure`: when no app is running."""
+    secure = settings().secure if secure is None else secure
+    return f"__Host-authsvc-{name}" if secure else f"authsvc-{name}"
 
 
 def cookie(name: str) -> str:

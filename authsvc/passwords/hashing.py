@@ -51,6 +51,18 @@ class Queue:
         self._lock = threading.Lock()
         self._waiting: list[_Waiter] = []  # in the order they came
         self._hashing: list[str | None] = []  # accounts whose hash is in flight
+        self._pressed = False  # as the last stranger who came knew it
+
+    def full_for_strangers(self) -> bool:
+        """True when whoever is not known would be turned away. A look from outside, soon out of date."""
+        with self._lock:
+            return self._full(Turn.STRANGER, pressed=self._pressed)
+
+    def _full(self, turn: Turn, *, pressed: bool) -> bool:
+        strangers = sum(w.turn > Turn.KNOWN for w in self._waiting)
+        if pressed and turn > Turn.KNOWN and strangers >= self._strangers:
+            return True
+        return len(self._waiting) + len(self._hashing) >= self._slots + self._places
 
     @contextmanager
     def turn(self, turn: Turn, account: str | None, *, pressed: bool) -> Iterator[None]:
@@ -72,11 +84,9 @@ class Queue:
 
     def _enter(self, waiter: _Waiter, *, pressed: bool) -> _Waiter:
         with self._lock:
-            strangers = sum(w.turn > Turn.KNOWN for w in self._waiting)
-            full = len(self._waiting) + len(self._hashing) >= self._slots + self._places
-            if pressed and waiter.turn > Turn.KNOWN and strangers >= self._strangers:
-                full = True
-            if full:
+            if waiter.account is not None and waiter.turn > Turn.KNOWN:
+                self._pressed = pressed
+            if self._full(waiter.turn, pressed=pressed):
                 worst = max(self._waiting, key=lambda w: w.turn, default=waiter)
                 if worst.turn <= waiter.turn:
                     raise Busy("hashing queue is full", retry_after=2)
@@ -124,6 +134,11 @@ def turn(turn: Turn, account: str | None, *, pressed: bool = False) -> Iterator[
     db.commit()
     with _queue.turn(turn, account, pressed=pressed):
         yield
+
+
+def no_place_for_strangers() -> bool:
+    """True when a stranger's password would not be hashed now, so that nothing need be looked up for it."""
+    return _queue.full_for_strangers()
 
 
 @lru_cache(maxsize=4)
