@@ -185,7 +185,7 @@ def find(token: str, *, browser_token: str, now: datetime) -> Open:
     newer = [a for a in accounts.enrolled(account.id, now=now) if a.created_at >= freeze.disputed_at]
     facts = UnfreezeFacts(
         older=frozenset(older.values()),
-        contested=any(a.senior_at <= freeze.began_at for a in newer),
+        contested=any(freeze.began_at - a.created_at >= accounts.SENIOR_AFTER for a in newer),
         proved=frozenset(Factor(word) for word in row.proved.split()),
         mailbox=mailbox,
         password=row.password,
@@ -370,7 +370,7 @@ def complete(
     """Open the account, with its new password. Raises UnfreezingGone where something is still needed, or changed."""
     if not isinstance(policy.decide(attempt.facts), policy.Unfreeze):
         raise UnfreezingGone("more is needed")
-    hashed = passwords.hash_new(new_password)
+    hashed = passwords.hash_new(new_password, known=True)
     account = accounts.lock(attempt.account.id)
     decision = policy.decide(replace(attempt.facts, vetoed=_vetoed(attempt.freeze.id)))
     freeze = freezes.current(account.id)

@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from authsvc import account_pages, accounts, freezes, passwords, recovery_codes, totp
+from authsvc.accounts.models import Authenticator as AuthenticatorRow
 from authsvc.core import db
 from authsvc.core.assurance import Factor
 from authsvc.passwords import hashing
@@ -98,6 +100,31 @@ def test_mailbox_and_password_pass_a_senior_app_by_only_after_72_hours(
     clock.advance(hours=72, seconds=late)
     client.post("/recovery/unfreeze", new_password=NEW)
     assert frozen(app, alice) is not opens
+
+
+@pytest.mark.parametrize(("late", "at_once"), [(-1, True), (0, False)])
+def test_an_owner_who_acts_within_three_days_does_not_wait_for_the_intruder(
+    app: Flask,
+    client: Visitor,
+    make_account: MakeAccount,
+    outbox: Outbox,
+    clock: Clock,
+    late: int,
+    at_once: bool,
+) -> None:
+    # Given an app that was senior at once, as one enrolled in the owner's stolen session would be
+    alice, event = make_account(), clock.now
+    clock.advance(minutes=1)
+    add_app(app, alice, clock)
+    with app.app_context(), db.transaction() as session:
+        session.execute(update(AuthenticatorRow).values(senior_at=clock.now))
+    clock.advance(hours=72, seconds=late)
+    freeze(app, alice, clock, ago=clock.now - event)
+    ask_to_open(app, client, "alice", clock)
+    open_link(client, outbox, alice.email)
+    client.post("/recovery/unfreeze/password", password=PASSWORD)
+    client.post("/recovery/unfreeze", new_password=NEW)
+    assert frozen(app, alice) is not at_once
 
 
 @pytest.mark.attack("R10")
