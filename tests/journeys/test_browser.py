@@ -91,7 +91,7 @@ def test_enrol_a_passkey_and_sign_in_with_it_alone(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Sign out", exact=True).click()
     visit.page.wait_for_url("**/login")
     visit.page.wait_for_url("**/account")  # the sign-in page offers the passkey by autofill, and the key answers
-    expect(visit.page.get_by_text("Signed in with passkey").first).to_be_visible()
+    expect(visit.page.get_by_text("Signed in with a passkey").first).to_be_visible()
 
 
 def test_password_and_security_key_sign_in(visit: Visit) -> None:
@@ -108,7 +108,7 @@ def test_password_and_security_key_sign_in(visit: Visit) -> None:
     expect(visit.page.get_by_role("heading", name="Second step")).to_be_visible()
     visit.press("Use your security key")
     visit.expect("/account")
-    expect(visit.page.get_by_text("Signed in with password and security key").first).to_be_visible()
+    expect(visit.page.get_by_text("Signed in with a password and a security key").first).to_be_visible()
 
 
 def test_a_key_whose_user_is_not_verified_is_no_passkey(visit: Visit) -> None:
