@@ -384,6 +384,20 @@ def test_what_staff_disabled_is_not_deleted_meanwhile(app: Flask, make_account: 
         assert account_pages.delete_due(now=clock.now) == 0
 
 
+@pytest.mark.attack("X01")
+def test_the_mail_about_a_deletion_stops_it(
+    app: Flask, client: Visitor, make_account: MakeAccount, outbox: Outbox, clock: Clock
+) -> None:
+    alice = make_account()
+    with app.test_request_context(), db.transaction():
+        freezes.begin(alice.id, FreezeCause.DELETION, disputed_at=clock.now, client=None, now=clock.now)
+    assert client.post(newest(outbox, alice.email, NOT_ME)).location == "/frozen"
+    clock.advance(days=31)
+    with app.app_context():
+        assert account_pages.delete_due(now=clock.now) == 0
+    assert frozen(app, alice)
+
+
 def test_numbers_of_other_scripts_are_refused_and_break_nothing(
     app: Flask, client: Visitor, make_account: MakeAccount, outbox: Outbox, clock: Clock
 ) -> None:
