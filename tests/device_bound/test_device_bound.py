@@ -378,7 +378,7 @@ def test_a_key_of_a_curve_that_nobody_knows_binds_nothing(client: Visitor, make_
     offered = OFFER.fullmatch(signed_in.headers["Secure-Session-Registration"])
     assert offered
     jwk = {"kty": "EC", "crv": "P-1", "x": "AQAB", "y": "AQAB"}
-    header, claims = {"alg": "ES256", "typ": "dbsc+jwt", "jwk": jwk}, {"jti": offered["challenge"]}
-    proof = f"{part(header)}.{part(claims)}.AQAB"
+    header: dict[str, object] = {"alg": "ES256", "typ": "dbsc+jwt", "jwk": jwk}
+    proof = f"{part(header)}.{part({'jti': offered['challenge']})}.AQAB"
     assert Device(client).send(offered["path"], Secure_Session_Response=proof).status_code == 403
     assert client.signed_in()
