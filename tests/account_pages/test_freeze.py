@@ -217,6 +217,9 @@ def test_what_the_owner_ticks_is_kept_or_comes_back(
     open_link(client, outbox, bob.email)
     client.post("/recovery/unfreeze/prove", code=bob.totp(clock.now))  # removed since, so it counts
     keep = [f"authenticator:{added}", f"authenticator:{app_of_bob}"]
+    refused = client.post("/recovery/unfreeze", new_password="short", keep=keep)
+    assert refused.status_code == 422
+    assert refused.text.count(" checked") == 2, "what was ticked stays ticked"
     client.post("/recovery/unfreeze", new_password=NEW, keep=keep)
     assert kinds(app, bob.id, clock.now) == {Factor.PASSKEY, Factor.TOTP}
 
