@@ -115,13 +115,14 @@ def hand_over_to_nobody(
         return False
     issue(bound_to, address, now=now)
     if not _is_lost(owner, address):
+        username = accounts.get(owner).username
         mail.send(
             "address_taken",
             to=address,
-            subject="You already have an account",
+            subject=f"This address belongs to {username} already",
             account_id=owner,
             now=now,
-            username=accounts.get(owner).username,
+            username=username,
             client=client,
         )
     return True

@@ -19,6 +19,7 @@ from authsvc import (
     webauthn,
 )
 from authsvc.account_pages.blueprint import bp
+from authsvc.account_pages.words import sentence
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import Action, Principal
@@ -104,7 +105,7 @@ def _disputed() -> tuple[str, datetime, str]:
     if event is None:
         raise BadInput(f"event {chosen!r}", message="There is no such line in your security log.")
     at = max(event.at, now - freezes.REACH)
-    return chosen, at, f"everything since {date_words(at)}"
+    return chosen, at, f"everything since {date_words(at)} (“{sentence(audit.Line(event=event))}”)"
 
 
 @bp.get("/account/freeze")

@@ -3,7 +3,7 @@
 from flask import Response, render_template
 from flask.typing import ResponseReturnValue
 
-from authsvc import access, audit, mail, recovery_codes
+from authsvc import access, accounts, audit, mail, recovery_codes
 from authsvc.account_pages import enrol, removal
 from authsvc.account_pages.blueprint import bp
 from authsvc.audit import EventType
@@ -28,8 +28,13 @@ class NoCodesLeft(Forbidden):
 def lost_authenticator(authenticator_id: int) -> ResponseReturnValue:
     """What comes in place of the lost one."""
     found, who = removal.own(authenticator_id), access.require_principal()
-    left = recovery_codes.left(who.account_id)
-    return render_template("account_pages/lost.html", authenticator_id=found.id, label=found.label, codes_left=left)
+    return render_template(
+        "account_pages/lost.html",
+        authenticator_id=found.id,
+        label=found.label,
+        codes_left=recovery_codes.left(who.account_id),
+        keys_only=accounts.get(who.account_id).keys_only,
+    )
 
 
 @bp.post("/account/authenticators/<int(max=9223372036854775807):authenticator_id>/lost")
@@ -37,8 +42,9 @@ def lost_authenticator(authenticator_id: int) -> ResponseReturnValue:
 @limited("account")
 def submit_lost(authenticator_id: int) -> ResponseReturnValue:
     """Ask for the step-up, which takes a recovery code; then the new one is enrolled and the lost one ends."""
-    found, way = removal.own(authenticator_id), "totp" if text_field("way", max_length=10) == "totp" else "key"
-    if not recovery_codes.left(access.require_principal().account_id):
+    found, account = removal.own(authenticator_id), accounts.get(access.require_principal().account_id)
+    way = "totp" if text_field("way", max_length=10) == "totp" and not account.keys_only else "key"
+    if not recovery_codes.left(account.id):
         raise NoCodesLeft("no recovery codes left")
     new = "an authenticator app" if way == "totp" else "a security key or passkey"
     return access.step_up(

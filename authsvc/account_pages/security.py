@@ -50,6 +50,7 @@ def protection(authenticators: Sequence[AuthenticatorView], codes_left: int) -> 
     """Judge what is enrolled."""
     add = url_for("account_pages.enrol_choose")
     keys = [a for a in authenticators if a.kind in PHISHING_RESISTANT]
+    young = [a for a in keys if not a.senior]
     if not authenticators:
         text = "A password alone can be guessed, leaked or phished. A second step makes it useless to a thief."
         return Protection(30, "Weakly protected", text, "Add a second step", add)
@@ -59,6 +60,9 @@ def protection(authenticators: Sequence[AuthenticatorView], codes_left: int) -> 
     if len(keys) == 1:
         text = "Add a second key or passkey, so that losing one does not lock you out."
         return Protection(80, "Well protected", text, "Add a second key", add)
+    if young:
+        text = f"“{young[0].label}” is new; once it is three days old it stands in for the others in everything."
+        return Protection(90, "Well protected", text)
     if codes_left < 3:
         text = "Few recovery codes are left."
         return Protection(90, "Well protected", text, "Make new codes", url_for("account_pages.new_recovery_codes"))

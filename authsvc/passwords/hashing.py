@@ -7,6 +7,7 @@ tripped a detector. Where no place is free a better turn takes that of the worst
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,12 +25,15 @@ from authsvc.core.web import settings
 from authsvc.policy import stuffing as policy
 from authsvc.policy.stuffing import Turn
 
+pause, clock = time.sleep, time.monotonic  # a simulation has its own
+
 Result = TypeVar("Result")
 
 SLOTS = 1  # hashes at once in one process: there are as many processes as cores
 QUEUE = 5  # waiting beside them; of 8 request threads two stay free
 STRANGERS_UNDER_PRESSURE = 2  # of those who wait, while the whole site is being guessed at
 WAIT_SECONDS = 5.0
+MOST_REST_SECONDS = 0.1  # so that a known browser never waits long for a stranger's rest
 NICENESS = 10  # of the hashing thread, so that a storm of sign-ins takes the processor from nobody else (decision 0023)
 
 
@@ -51,6 +55,7 @@ class Queue:
         self._lock = threading.Lock()
         self._waiting: list[_Waiter] = []  # in the order they came
         self._hashing: list[str | None] = []  # accounts whose hash is in flight
+        self._took = 0.0  # by the last hash, in seconds
         self._pressed = False  # as the last stranger who came knew it
 
     def full_for_strangers(self) -> bool:
@@ -75,10 +80,15 @@ class Queue:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
                 raise Busy("hashing queue does not move", retry_after=5)
+        begun = clock()
         try:
+            if pressed and turn > Turn.KNOWN:
+                pause(self._took)  # under pressure strangers get half of the slot's time, and the rest of us the core
+                begun = clock()
             yield
         finally:
             with self._lock:
+                self._took = min(clock() - begun, MOST_REST_SECONDS)
                 self._hashing.remove(account)
                 self._call()
 

@@ -222,10 +222,16 @@ class Processes:
             )
             for _ in range(count)
         ]
+        self._here = self._queues[0]
+
+    def full_for_strangers(self) -> bool:
+        """What the queue of the process that a request has come to would say."""
+        self._here = self._world.rng.choice(self._queues)
+        return self._here.full_for_strangers()
 
     def turn(self, *values: Any, **named: Any) -> AbstractContextManager[None]:
-        """A turn in one of them."""
-        return self._world.rng.choice(self._queues).turn(*values, **named)
+        """A turn there."""
+        return self._here.turn(*values, **named)
 
 
 def put_stand_ins(world: World, *, rate: float, processes: int) -> None:
@@ -237,6 +243,8 @@ def put_stand_ins(world: World, *, rate: float, processes: int) -> None:
         "hasher": lambda _settings: hasher,
         "_aside": lambda work, *values: work(*values),
         "_decoy": lambda _settings: "stand-in$\x00",
+        "pause": world.sleep,
+        "clock": lambda: world.now,
     }
     for name, what in replaced.items():
         assert hasattr(hashing, name), f"authsvc.passwords.hashing has no {name} any more"

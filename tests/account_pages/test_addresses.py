@@ -60,7 +60,7 @@ def test_adding_an_address_does_not_tell_whether_it_has_an_account(
         wrong = client.post(page, code="00000000").status_code
         seen.append((shown.status_code, "ends" in shown.text, wrong))
     assert seen[0] == seen[1]
-    assert {m["Subject"] for m in outbox.to("taken@example.test")} == {"You already have an account"}
+    assert {m["Subject"] for m in outbox.to("taken@example.test")} == {"This address belongs to bob already"}
 
 
 @pytest.mark.attack("R23")

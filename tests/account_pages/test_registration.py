@@ -42,7 +42,7 @@ def test_a_taken_address_gives_the_same_page_and_its_owner_a_mail(
     assert page.status_code == 200
     assert "ends" in page.text
     (mail,) = outbox.to("alice@example.test")
-    assert mail["Subject"] == "You already have an account"
+    assert mail["Subject"] == "This address belongs to first already"
 
 
 def test_the_confirmation_pages_of_a_taken_and_a_free_address_are_alike(

@@ -64,7 +64,9 @@ def upgrade() -> None:
         sa.Column("due_at", sa.DateTime(), nullable=False),
         sa.Column("ended_at", sa.DateTime(), nullable=True),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_removals_account_id_accounts")),
-        sa.ForeignKeyConstraint(["authenticator_id"], ["authenticators.id"], name=op.f("fk_removals_authenticator_id_authenticators")),
+        sa.ForeignKeyConstraint(
+            ["authenticator_id"], ["authenticators.id"], name=op.f("fk_removals_authenticator_id_authenticators")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_removals")),
     )
     op.create_index(op.f("ix_removals_account_id"), "removals", ["account_id"])
