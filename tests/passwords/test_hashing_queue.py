@@ -161,3 +161,21 @@ def test_a_flood_from_many_threads_leaves_two_request_threads_free(busy: Counter
     assert (busy.most, len(refused)) == (1, 30 - hashing.QUEUE)
     assert most[0] == hashing.SLOTS + hashing.QUEUE == THREADS - 2
     assert set(busy.hashed[1:]) <= {f"{n}" for n in range(30) if turns[n % 3] is Turn.KNOWN}
+
+
+@pytest.mark.parametrize(
+    ("turn", "pressed", "rests"),
+    [(Turn.STRANGER, True, 1), (Turn.SUSPECT, True, 1), (Turn.STRANGER, False, 0), (Turn.KNOWN, True, 0)],
+)
+def test_under_pressure_strangers_rest_as_long_as_the_last_hash_took(
+    monkeypatch: pytest.MonkeyPatch, turn: Turn, pressed: bool, rests: int
+) -> None:
+    now, rested = [100.0], list[float]()
+    monkeypatch.setattr(hashing, "clock", lambda: now[0])
+    monkeypatch.setattr(hashing, "pause", rested.append)
+    queue = Queue(slots=1, places=5, strangers_under_pressure=2)
+    with queue.turn(Turn.KNOWN, "alice", pressed=False):
+        now[0] += 0.03
+    with queue.turn(turn, "bob", pressed=pressed):
+        pass
+    assert rested == [pytest.approx(0.03)] * rests
