@@ -20,7 +20,9 @@ def test_a_town_of_fifty_accounts_is_attacked_at_all_three_doors() -> None:
         "--json",
     ]
     # When its owners sign in and somebody guesses from one network
-    ran = subprocess.run([*command, "--only", "guessing, 1 network"], capture_output=True, check=True, cwd=ROOT, text=True)
+    ran = subprocess.run(
+        [*command, "--only", "guessing, 1 network"], capture_output=True, check=True, cwd=ROOT, text=True
+    )
     rows = {row["door"]: row for row in json.loads(ran.stdout)["rows"] if row["scenario"] == "guessing, 1 network"}
     # Then every door was tried as often, and every owner got in at ours
     assert set(rows) == {"authsvc", "lock-out", "per IP"}

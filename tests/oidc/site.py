@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from authsvc import accounts, devices, sessions
 from authsvc.accounts.models import Address
-from authsvc.core import crypto, db
+from authsvc.core import db
 from authsvc.core.assurance import Acr
 from authsvc.core.web import Client
 from authsvc.oidc import clients
