@@ -22,6 +22,7 @@ from authsvc.core.db import BigId, Row
 from authsvc.core.domain_names import is_reserved, mail_domain
 from authsvc.core.evidence import DnsEvidence, Evidence, RdapEvidence, RdapOutcome
 from authsvc.core.web import Client, settings
+from authsvc.policy.continuity import Renewals, continuity_shown
 from authsvc.policy.domain_verdict import (
     REGISTRATION_SLACK,
     Baseline,
@@ -40,6 +41,7 @@ PROOF_EVIDENCE_MAX_AGE = timedelta(minutes=10)  # of the look at the domain when
 CODE_EVIDENCE_MAX_AGE = timedelta(hours=1)  # POLICY 8: of the look at the domain when a code is mailed
 RDAP_MAX_AGE = timedelta(days=1)  # POLICY 8: asked again at a reset when older
 RDAP_MAX_AGE_IN_SWEEP = timedelta(days=30)  # registries are slow and count questions; any change asks at once
+NEAR_EXPIRY = timedelta(days=3)  # before the date, asked daily: a renewal counts when it is seen before
 WORKER_SHARE = timedelta(seconds=5)  # of one round of the worker, whose next task may be a mail
 NEW_BASELINE_WITHIN = timedelta(days=7)  # later looks say nothing of how it was when the address was proved
 
@@ -68,6 +70,8 @@ class Domain(Row):
     failure: Mapped[str | None] = mapped_column(String(10))
     last_healthy_at: Mapped[datetime | None]
     last_rdap_ok_at: Mapped[datetime | None]
+    paid_until: Mapped[datetime | None]  # with `unbroken_since`: see `policy/continuity.py`
+    unbroken_since: Mapped[datetime | None]
     next_check_at: Mapped[datetime] = mapped_column(index=True)
     claimed_until: Mapped[datetime | None]
 
@@ -174,7 +178,9 @@ def _ask(row: Domain, *, rdap_max_age: timedelta, now: datetime) -> tuple[Eviden
     dns = services.dns.look_up(row.name)
     last = row.evidence()
     if last is not None and row.rdap_checked_at is not None:
-        age = now - row.rdap_checked_at
+        age, expires_at = now - row.rdap_checked_at, last.rdap.expires_at
+        if expires_at is not None and row.rdap_checked_at < expires_at <= now + NEAR_EXPIRY:
+            rdap_max_age = min(rdap_max_age, RDAP_MAX_AGE - timedelta(hours=1))  # less than the sweep's day
         told_to_wait = age < timedelta(seconds=last.rdap.retry_after_seconds or 0)
         as_before = dns == last.dns and row.verdict == Verdict.HEALTHY.value
         if told_to_wait or (as_before and last.rdap.outcome is RdapOutcome.FOUND and age <= rdap_max_age):
@@ -208,6 +214,9 @@ def _store(
         row.registered_at = registered
     row.verdict, row.reason = judgement.verdict.value, judgement.reason
     row.checked_at, row.next_check_at, row.claimed_until = now, judgement.recheck_at, None
+    renewals = Renewals(paid_until=row.paid_until, unbroken_since=row.unbroken_since)
+    renewals = renewals.after(evidence.rdap.expires_at if evidence else None, now=rdap_at or now)
+    row.paid_until, row.unbroken_since = renewals.paid_until, renewals.unbroken_since
     row.dns = evidence.dns.as_json() if evidence else None
     row.rdap, row.rdap_checked_at = evidence.rdap.as_json() if evidence else None, rdap_at
     row.consecutive_failures, row.first_failure_at = before.consecutive_failures, before.first_failure_at
@@ -270,23 +279,42 @@ def judge_address(look: Look, address: AddressView, *, impact: Impact = Impact.N
     """What a look means for one address: when its owner proved it, and what was seen then."""
     if look.evidence is None:
         return look.judgement
-    row = db.session().get(AddressBaseline, address.id)
-    baseline = Baseline()
-    if row is not None:
-        baseline = Baseline(
-            mx=frozenset(row.mx),
-            ns=frozenset(row.ns),
-            registered_at=row.registered_at,
-            expires_at=row.expires_at,
-            registrar=row.registrar,
-            handle=row.handle,
-        )
     return judge(
         look.evidence,
         look.before,
-        baseline,
+        _baseline(address),
         verified_at=address.verified_at,
         impact=impact,
+        now=look.checked_at,
+    )
+
+
+def _baseline(address: AddressView) -> Baseline:
+    row = db.session().get(AddressBaseline, address.id)
+    if row is None:
+        return Baseline()
+    return Baseline(
+        mx=frozenset(row.mx),
+        ns=frozenset(row.ns),
+        registered_at=row.registered_at,
+        expires_at=row.expires_at,
+        registrar=row.registrar,
+        handle=row.handle,
+    )
+
+
+def continuous(look: Look, address: AddressView) -> bool:
+    """Whether the look shows that the domain never left its owner's hands since the address was proved (POLICY 8)."""
+    if look.evidence is None:
+        return True  # a reserved name on one's own machine
+    row = db.session().scalar(select(Domain).where(Domain.name == look.domain))
+    if row is None or address.verified_at is None:
+        return False
+    return continuity_shown(
+        look.evidence,
+        _baseline(address),
+        Renewals(paid_until=row.paid_until, unbroken_since=row.unbroken_since),
+        verified_at=address.verified_at,
         now=look.checked_at,
     )
 

@@ -42,6 +42,7 @@ class EventType(StrEnum):
     RESET_SENT = "account:password_reset:sent"
     RESET_DEFERRED = "account:password_reset:deferred"
     RESET_REFUSED = "account:password_reset:refused"
+    RESET_POSTPONED = "account:password_reset:postponed"
     RESET_COMPLETED = "account:password_reset:completed"
     STEP_UP_PROVED = "account:step_up:proved"
     STEP_UP_FAILED = "account:step_up:failed"

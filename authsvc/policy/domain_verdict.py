@@ -132,11 +132,11 @@ class _Case:
 
     @property
     def ns_moved(self) -> bool:
-        return _moved(self.baseline.ns, self.evidence.dns.name_servers)
+        return moved(self.baseline.ns, self.evidence.dns.name_servers)
 
     @property
     def mx_moved(self) -> bool:
-        return _moved(self.baseline.mx, (host.name for host in self.evidence.dns.mail_hosts))
+        return moved(self.baseline.mx, (host.name for host in self.evidence.dns.mail_hosts))
 
 
 Finding = tuple[Verdict, str]
@@ -305,8 +305,8 @@ def _recheck_after(verdict: Verdict, reason: str, impact: Impact) -> timedelta:
     return RECHECK_DAILY
 
 
-def _moved(before: frozenset[str], now: Iterable[str]) -> bool:
-    """True when both are known and share no registrable domain. Changes inside one company are no move."""
+def moved(before: frozenset[str], now: Iterable[str]) -> bool:
+    """True when the servers of both times are known and share no registrable domain; inside a company is no move."""
     then, seen = ({registrable_domain(name) or name for name in names} for names in (before, now))
     return bool(then) and bool(seen) and not then & seen
 

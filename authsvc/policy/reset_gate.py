@@ -10,6 +10,7 @@ from authsvc.core.assurance import Factor
 from authsvc.policy.domain_verdict import Verdict
 
 EVIDENCE_MAX_AGE = timedelta(minutes=10)  # of the look at the domain when a link is mailed (POLICY 8)
+WAIT = timedelta(hours=72)  # of a new password, where the mailbox alone does not do (POLICY 8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class ResetFacts:
     generation_is_current: bool  # no lapse, no new registration since the owner proved the address
     verdict: Verdict
     reason: str  # the verdict's reason code
+    continuity: bool  # nothing speaks of another owner since then (see `policy/continuity.py`)
     comparable: bool  # there is a baseline or a registration date to compare with, or a name nobody registers
     looked_up_at: datetime
     enrolled: frozenset[Factor]
@@ -28,9 +30,13 @@ class ResetFacts:
 
 @dataclass(frozen=True)
 class Allow:
-    """Mail the link. One of `also_prove` is asked for inside the reset; empty: nothing is enrolled."""
+    """Mail the link. One of `also_prove` is asked for inside the reset; empty: nothing is enrolled.
+
+    With `at_once` the mailbox alone will do; else `completes_at_once` decides when the link is used.
+    """
 
     also_prove: frozenset[Factor]
+    at_once: bool
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,15 @@ def decide(facts: ResetFacts, now: datetime) -> Allow | Defer | Block:
         return Defer("NO_BASELINE")
     if now - facts.looked_up_at > EVIDENCE_MAX_AGE:
         return Defer("EVIDENCE_TOO_OLD")
-    return Allow(also_prove=facts.enrolled - {Factor.PASSWORD})
+    return Allow(also_prove=facts.enrolled - {Factor.PASSWORD}, at_once=facts.continuity)
+
+
+def completes_at_once(*, continuity: bool, factor_proved: bool, senior_browser: bool) -> bool:
+    """True when a new password is in force as soon as it is typed; else it waits for WAIT, and may be objected to.
+
+    `continuity` as it was when the link was mailed; the browser is the one that opens the link. Source: POLICY 8.
+    """
+    return continuity or factor_proved or senior_browser
 
 
 def block_stands(

@@ -23,6 +23,7 @@ def gate(account: AccountView, address: AddressView, look: domains.Look, *, now:
         generation_is_current=address.generation == look.generation,
         verdict=judgement.verdict,
         reason=judgement.reason,
+        continuity=domains.continuous(look, address),
         comparable=domains.comparable(look, address),
         looked_up_at=look.checked_at,
         enrolled=frozenset(a.kind for a in accounts.enrolled(account.id, now=now)),

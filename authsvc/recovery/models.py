@@ -36,6 +36,9 @@ class ResetLink(Row):
     expires_at: Mapped[datetime]
     spent_at: Mapped[datetime | None]
     challenge: Mapped[bytes | None] = mapped_column(LargeBinary)
+    at_once: Mapped[bool] = mapped_column(default=False)  # continuity was shown when it was mailed (POLICY 8)
+    waits_until: Mapped[datetime | None]
+    waiting_hash: Mapped[str | None] = mapped_column(String(255))  # of the password that was typed and waits
 
 
 class Unfreezing(Row):

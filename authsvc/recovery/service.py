@@ -1,22 +1,20 @@
-"""Reset requests: written down for anybody, decided by the worker just before a mail leaves (POLICY 9)."""
+"""Reset requests: written down for anybody, decided by the worker just before a mail leaves (POLICY 9).
+
+What a link is worth once it was mailed is in `resetting.py`.
+"""
 
 import logging
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from sqlalchemy import delete, func, insert, select, true, update
+from sqlalchemy import delete, func, insert, select, true
 
-from authsvc import accounts, audit, budgets, devices, domains, holds, login, mail, mandates, passwords, totp, webauthn
-from authsvc.accounts import AccountRow, AccountView, AddressView
+from authsvc import accounts, audit, budgets, devices, domains, mail
+from authsvc.accounts import AccountView, AddressView
 from authsvc.audit import EventType
 from authsvc.core import crypto, db
-from authsvc.core.assurance import PHISHING_RESISTANT, Factor
-from authsvc.core.errors import Gone, TooMany
 from authsvc.core.web import Client, settings
-from authsvc.policy.hold import HoldCause
-from authsvc.policy.login import Mailbox, second_factors
 from authsvc.policy.reset_gate import EVIDENCE_MAX_AGE, Allow, Block, Defer
 from authsvc.recovery import unfreezing
 from authsvc.recovery.gate import gate
@@ -32,12 +30,6 @@ MAX_LIVE_LINKS = 3
 ONE_MAIL_EVERY = timedelta(minutes=15)  # once the budget is empty (POLICY 7)
 WARN_AGAIN_AFTER = timedelta(days=1)  # of a refusal for a reason that was mailed before
 
-WRONG_CODE = "That was not right. Please try again."
-WRONG_KEY = (
-    "That key could not be used. A new password takes a key or passkey that asks for its PIN, your fingerprint or your "
-    "face; one that is only touched is not enough here."
-)
-
 REASONS = {
     "NOT_REGISTERED": "its domain is not registered any more.",
     "REDEMPTION_PERIOD": "its domain has expired.",
@@ -46,10 +38,6 @@ REASONS = {
     "GENERATION_CHANGED": "its domain lapsed or was registered anew after you confirmed the address.",
     "STICKY_BLOCK": "it was blocked earlier, when its domain lapsed or changed hands.",
 }
-
-
-class LinkGone(Gone):
-    """The link was used, replaced, is over an hour old, or its account or address changed since."""
 
 
 def request_reset(typed: str, client: Client, *, browser_token: str = "", now: datetime) -> None:
@@ -115,8 +103,8 @@ def _process(request_id: int, *, now: datetime) -> None:
             return
         audit.record(EventType.RESET_REQUESTED, account_id=account.id, at=now, client=client)
         match decision:
-            case Allow():
-                _mail_link(account, address, client, now=now)
+            case Allow(also_prove, at_once):
+                _mail_link(account, address, client, at_once=at_once, waits=not at_once and not also_prove, now=now)
             case Defer(reason):
                 audit.record(EventType.RESET_DEFERRED, account_id=account.id, at=now, client=client, reason=reason)
             case Block(reason):
@@ -137,8 +125,9 @@ def _decide(
 def _may_mail(account: AccountView, browser_id: int | None, *, now: datetime) -> bool:
     """Whether one more link may go out (POLICY 7). Ends the present transaction when it charges.
 
-    While a link lives nothing is charged, so strangers who ask cannot use up the owner's budget; nor can they
-    fill the mailbox, since few live at once. An empty budget still lets one mail out every quarter of an hour.
+    While a link lives and waits for nothing, nothing is charged, so strangers who ask cannot use up the owner's budget;
+    nor can they fill the mailbox, since few live at once. An empty budget still lets one mail out every quarter of an
+    hour.
     Each browser the account knows has its own budget, which no stranger can touch.
     """
     live = db.session().scalar(
@@ -149,6 +138,7 @@ def _may_mail(account: AccountView, browser_id: int | None, *, now: datetime) ->
             ResetLink.epoch == account.epoch,
             ResetLink.spent_at.is_(None),
             ResetLink.expires_at > now,
+            ResetLink.waits_until.is_(None),
         )
     )
     if live and (live < MAX_LIVE_LINKS or browser_id is None):
@@ -170,13 +160,16 @@ def _domain_of(typed: str) -> str | None:
     return domain if domains.known(domain) else None
 
 
-def _mail_link(account: AccountView, address: AddressView, client: Client, *, now: datetime) -> None:
+def _mail_link(
+    account: AccountView, address: AddressView, client: Client, *, at_once: bool, waits: bool, now: datetime
+) -> None:
     token = crypto.random_token()
     values = {
         "digest": crypto.digest(token),
         "account_id": account.id,
         "address_id": address.id,
         "epoch": account.epoch,
+        "at_once": at_once,
         "created_at": now,
         "expires_at": now + LINK_LIFE,
     }
@@ -191,6 +184,7 @@ def _mail_link(account: AccountView, address: AddressView, client: Client, *, no
         now=now,
         username=account.username,
         link=f"{settings().base_url}/recovery/reset/{token}",
+        waits=waits,
         client=client,
     )
 
@@ -217,135 +211,6 @@ def _refuse(account: AccountView, address: AddressView, reason: str, client: Cli
                 why=why,
                 client=client,
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Open:
-    """A live link and what its use takes."""
-
-    id: int
-    account: AccountView
-    factors: frozenset[Factor]  # one of them is proved as well; empty where nothing is enrolled
-    challenge: bytes | None
-
-    def way(self, wanted: str) -> str | None:
-        """Which factor the page asks for: key or totp; None when nothing is enrolled."""
-        has_key = bool(self.factors & PHISHING_RESISTANT)
-        if Factor.TOTP in self.factors and (wanted == "totp" or not has_key):
-            return "totp"
-        return "key" if has_key else None
-
-
-def find(token: str, *, now: datetime) -> Open:
-    """The live link of a token, by stored verdict and generation, without asking anybody. Raises LinkGone."""
-    query = (
-        select(ResetLink)
-        .join(AccountRow, AccountRow.id == ResetLink.account_id)
-        .where(
-            ResetLink.digest == crypto.digest(token),
-            ResetLink.spent_at.is_(None),
-            ResetLink.expires_at > now,
-            ResetLink.epoch == AccountRow.epoch,
-            AccountRow.disabled_at.is_(None),
-            AccountRow.frozen_at.is_(None),
-        )
-    )
-    row = db.session().scalar(query) if token else None
-    if row is None:
-        raise LinkGone("no live link")
-    address = next((a for a in accounts.addresses(row.account_id) if a.id == row.address_id), None)
-    if address is None or domains.mailbox_worth(address) is not Mailbox.GOOD:
-        raise LinkGone(f"address {row.address_id} is not what it was")
-    account = accounts.get(row.account_id)
-    enrolled = frozenset(a.kind for a in accounts.enrolled(account.id, now=now))
-    mandate = mandates.in_force(account.id, now=now)
-    return Open(
-        id=row.id,
-        account=account,
-        factors=second_factors(enrolled, mandate=mandate, keys_only=account.keys_only),
-        challenge=row.challenge,
-    )
-
-
-def key_options(link: Open) -> str:
-    """Options for a WebAuthn assertion, bound to this link. No password stands beside it, so the user is verified."""
-    options, challenge = webauthn.begin_assertion(link.account.id, user_verification="required")
-    db.session().execute(update(ResetLink).where(ResetLink.id == link.id).values(challenge=challenge))
-    return options
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Which field was not right, and why, for its owner."""
-
-    field: str
-    why: str
-
-
-def reset(
-    link: Open, new_password: str, *, code: str, credential: str, client: Client, now: datetime
-) -> Refused | None:
-    """Set the new password, with an enrolled factor proved as well; None when done. The link is spent only then."""
-    account = link.account
-    problem = passwords.problem_with(new_password, username=account.username)
-    if problem is not None:
-        return Refused("new_password", problem)
-    authenticator_id: int | None = None
-    if link.factors:
-        authenticator_id = _prove(link, code=code, credential=credential, now=now)
-        if authenticator_id is None:
-            audit.record(EventType.SECOND_FACTOR_FAILED, account_id=account.id, at=now, client=client)
-            return Refused("code", WRONG_CODE) if code else Refused("credential", WRONG_KEY)
-    senior = any(a.id == authenticator_id and a.senior for a in accounts.enrolled(account.id, now=now))
-    hashed = passwords.hash_new(new_password, known=True)
-    if accounts.lock(account.id).epoch != account.epoch:
-        raise LinkGone("the account changed meanwhile")
-    if not link.factors and accounts.enrolled(account.id, now=now):
-        raise LinkGone("a factor was enrolled meanwhile, and a reset never passes one by")
-    spent = update(ResetLink).where(ResetLink.id == link.id, ResetLink.spent_at.is_(None), ResetLink.expires_at > now)
-    if db.session().scalar(spent.values(spent_at=now).returning(ResetLink.id)) is None:
-        raise LinkGone("a rival request was first")
-    passwords.set_hash(account.id, hashed, now=now)
-    accounts.raise_epoch(account.id, confirm_after=now)  # ends sessions, tokens and every other link
-    audit.record(EventType.RESET_COMPLETED, account_id=account.id, at=now, client=client)
-    mail.notify(
-        account.id,
-        "password_reset",
-        subject=f"Password reset for {account.username}",
-        now=now,
-        username=account.username,
-        client=client,
-    )
-    if not senior:
-        holds.begin(account.id, HoldCause.RESET, client=client, now=now)
-    return None
-
-
-def _prove(link: Open, *, code: str, credential: str, now: datetime) -> int | None:
-    """The authenticator that was proved, or None. A reset never replaces an enrolled factor (attack R10).
-
-    A key has to verify its user here, since no password is proved beside it (decision 0018).
-    """
-    if credential and link.challenge is not None:
-        taken = update(ResetLink).where(ResetLink.id == link.id, ResetLink.challenge == link.challenge)
-        if db.session().scalar(taken.values(challenge=None).returning(ResetLink.id)) is None:
-            return None
-        found = webauthn.verify_assertion(
-            credential, link.challenge, account_id=link.account.id, user_verification_required=True, now=now
-        )
-        return found.authenticator_id if isinstance(found, webauthn.Assertion) else None
-    if Factor.TOTP not in link.factors:
-        return None
-    subject = budgets.subject_of(link.account.id, "")
-    charge = budgets.charge("second_factor", subject, budgets.BY_MAIL, now=now)  # the link proved the mailbox
-    if not charge.allowed:
-        raise TooMany("second factor budget empty", retry_after=int(charge.retry_after.total_seconds()) + 1)
-    proved = totp.verify(link.account.id, code, now=now) if code else None
-    if proved is not None:
-        budgets.clear("second_factor", subject, budgets.BY_MAIL)
-    else:
-        login.tell_wrong_codes(link.account.id, charge.streak, now=now)
-    return proved
 
 
 def purge(*, before: datetime) -> None:

@@ -17,8 +17,8 @@ from authsvc.core.web import (
     settings,
     text_field,
 )
-from authsvc.recovery import service
-from authsvc.recovery.service import LinkGone, Open
+from authsvc.recovery import resetting, service
+from authsvc.recovery.resetting import LinkGone, Open
 
 bp = Blueprint("recovery", __name__)
 
@@ -69,20 +69,33 @@ def open_link(token: str) -> ResponseReturnValue:
 @bp.get("/recovery/reset")
 @public
 def reset() -> ResponseReturnValue:
-    """The form for the new password."""
+    """The form for the new password, or until when the one that was typed waits."""
     try:
-        return _form(service.find(cookie(COOKIE), now=request_time()), {})
+        return _page(_find(), {})
     except LinkGone:
         return render_template("recovery/gone.html"), 410
 
 
-def _form(link: Open, errors: dict[str, str]) -> str:
+def _find() -> Open:
+    return resetting.find(cookie(COOKIE), browser_token=cookie(login.BROWSER_COOKIE), now=request_time())
+
+
+def _page(link: Open, errors: dict[str, str]) -> str:
+    if link.waits and link.waits_until is not None:
+        return render_template(
+            "recovery/reset_waits.html",
+            username=link.account.username,
+            typed_at=link.typed_at,
+            until=link.waits_until,
+            over=request_time() >= link.waits_until,
+        )
     way = link.way(query_field("way"))
     return render_template(
         "recovery/reset.html",
         username=link.account.username,
         min_length=settings().password_min_length,
         factor=way,
+        waits=not link.at_once,
         other_way="totp" if way == "key" and link.way("totp") == "totp" else None,
         options_url=url_for("recovery.key_options"),
         errors=errors,
@@ -94,7 +107,7 @@ def _form(link: Open, errors: dict[str, str]) -> str:
 @limited("code")
 def key_options() -> ResponseReturnValue:
     """A challenge for one of the account's keys, as JSON."""
-    response = make_response(service.key_options(service.find(cookie(COOKIE), now=request_time())))
+    response = make_response(resetting.key_options(_find()))
     response.mimetype = "application/json"
     return response
 
@@ -103,23 +116,40 @@ def key_options() -> ResponseReturnValue:
 @public
 @limited("code")
 def submit_reset() -> ResponseReturnValue:
-    """Set the new password; then sign in with it, through the same door as always."""
-    now = request_time()
+    """Set the new password; then sign in with it, through the same door as always. Or begin its wait."""
     try:
-        link = service.find(cookie(COOKIE), now=now)
+        link = _find()
     except LinkGone:
         return render_template("recovery/gone.html"), 410
-    refused = service.reset(
+    outcome = resetting.reset(
         link,
         text_field("new_password", max_length=4096, strip=False),
         code=code_field() if request.form.get("code") else "",
         credential=text_field("credential", max_length=20_000, required=False),
         client=client(),
-        now=now,
+        now=request_time(),
     )
-    if refused is not None:
-        return _form(link, {refused.field: refused.why}), 422
+    match outcome:
+        case resetting.Refused(field, why):
+            return _page(link, {field: why}), 422
+        case resetting.Waiting():
+            return redirect(url_for("recovery.reset"), code=303)
+        case None:
+            return _done(link)
+
+
+@bp.post("/recovery/reset/complete")
+@public
+@limited("code")
+def complete_reset() -> ResponseReturnValue:
+    """Put the password in force whose wait is over."""
+    link = _find()
+    resetting.complete(link, client=client(), now=request_time())
+    return _done(link)
+
+
+def _done(link: Open) -> ResponseReturnValue:
     response = make_response(redirect(url_for("login.start"), code=303))
-    login.give_pass(link.account.id, response, now=now)
+    login.give_pass(link.account.id, response, now=request_time())
     drop_cookie(response, COOKIE)
     return response

@@ -10,7 +10,8 @@ from authsvc.adapters.rdap import RdapClient
 from authsvc.core.assurance import Factor
 from authsvc.core.domain_names import mail_domain, registrable_domain
 from authsvc.core.evidence import Evidence
-from authsvc.policy.domain_verdict import Baseline, judge
+from authsvc.policy.continuity import Renewals, continuity_shown
+from authsvc.policy.domain_verdict import Baseline, Judgement, judge
 from authsvc.policy.reset_gate import Allow, Block, Defer, ResetFacts, block_stands, decide
 from tests import servers
 from tests.scenarios import NOT_YET, Scenario, scenarios
@@ -18,8 +19,10 @@ from tests.scenarios import NOT_YET, Scenario, scenarios
 ANSWERS = {"allow": Allow, "defer": Defer, "block": Block}
 
 
-def conclusion(scenario: Scenario, dns: servers.Dns, web: servers.Web) -> dict[str, object]:
-    """What our code makes of a scenario, in the words of its `expect`."""
+def decided(
+    scenario: Scenario, dns: servers.Dns, web: servers.Web
+) -> tuple[Judgement, ResetFacts, Allow | Defer | Block]:
+    """The verdict on a scenario, and what the reset gate makes of it."""
     domain = mail_domain(scenario.email)
     dns.zone = servers.Zone(scenario.records, scenario.behaviour)
     web.answers.clear()
@@ -50,11 +53,19 @@ def conclusion(scenario: Scenario, dns: servers.Dns, web: servers.Web) -> dict[s
         generation_is_current=True,
         verdict=judgement.verdict,
         reason=judgement.reason,
+        continuity=verified_at is not None
+        and continuity_shown(evidence, scenario.baseline, Renewals(), verified_at=verified_at, now=scenario.now),
         comparable=scenario.baseline != Baseline() or evidence.rdap.registered_at is not None,
         looked_up_at=scenario.now,
         enrolled=frozenset({Factor.TOTP} if scenario.account["has_non_email_second_factor"] else ()),
     )
-    decision = decide(facts, scenario.now)
+    return judgement, facts, decide(facts, scenario.now)
+
+
+def conclusion(scenario: Scenario, dns: servers.Dns, web: servers.Web) -> dict[str, object]:
+    """What our code makes of a scenario, in the words of its `expect`."""
+    judgement, facts, decision = decided(scenario, dns, web)
+    domain = mail_domain(scenario.email)
     found: dict[str, object] = {
         "ascii_domain": domain,
         "registrable_domain": registrable_domain(domain),
@@ -96,3 +107,21 @@ def test_a_scenario_ends_as_expected(scenario: Scenario, resolvers: servers.Dns,
 @pytest.mark.parametrize("scenario", WAITING, ids=str)
 def test_a_scenario_still_waits_for_its_rule(scenario: Scenario, resolvers: servers.Dns, registry: servers.Web) -> None:
     assert conclusion(scenario, resolvers, registry) != scenario.expect, "built by now: take it off NOT_YET"
+
+
+# Mail may go out, but something speaks of another owner, or too little is known.
+WITHOUT_CONTINUITY = {
+    "S09": "the date passed, and the registry renewed by itself",
+    "S17": "the registry did not answer",
+    "S19": "no registry to ask",
+    "S27": "no date of registration",
+}
+
+
+@pytest.mark.parametrize("scenario", [s for s in BUILT if s.expect["reset"] == "allow"], ids=str)
+def test_a_link_completes_at_once_only_where_continuity_is_shown(
+    scenario: Scenario, resolvers: servers.Dns, registry: servers.Web
+) -> None:
+    _, _, decision = decided(scenario, resolvers, registry)
+    assert isinstance(decision, Allow)
+    assert decision.at_once == (scenario.id not in WITHOUT_CONTINUITY)

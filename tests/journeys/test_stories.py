@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ ALIVE = [
     ["corp.org", "NS", "ns1.host.net."],
     ["corp.org", "MX", "10 mx.mail.net."],
     ["mx.mail.net", "A", "203.0.113.1"],
+    ["ns1.host.net", "A", "203.0.113.53"],
 ]
 
 
@@ -86,7 +88,7 @@ def test_a_link_is_mailed_to_a_healthy_domain_and_never_to_one_that_lapsed(
     )
     dns_server.zone = servers.Zone(ALIVE)
     web_server.add_rdap({"corp.org": {"http": 200, "body": answer}})
-    dana = make_person(site.app, "dana", email="dana@corp.org", now=utc_now())
+    dana = make_person(site.app, "dana", email="dana@corp.org", now=utc_now(), age=timedelta(days=1))
 
     def ask() -> str:
         visit.open("/recovery")

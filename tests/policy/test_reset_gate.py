@@ -15,6 +15,7 @@ from authsvc.policy.reset_gate import (
     Defer,
     ResetFacts,
     block_stands,
+    completes_at_once,
     decide,
 )
 
@@ -27,6 +28,7 @@ HEALTHY = ResetFacts(
     generation_is_current=True,
     verdict=Verdict.HEALTHY,
     reason="OK",
+    continuity=True,
     comparable=True,
     looked_up_at=NOON,
     enrolled=frozenset(),
@@ -34,12 +36,22 @@ HEALTHY = ResetFacts(
 
 
 def test_a_healthy_domain_lets_the_link_out() -> None:
-    assert decide(HEALTHY, NOON) == Allow(also_prove=frozenset())
+    assert decide(HEALTHY, NOON) == Allow(also_prove=frozenset(), at_once=True)
 
 
 def test_an_enrolled_factor_is_still_asked_for() -> None:
     enrolled = frozenset({Factor.PASSWORD, Factor.TOTP})
-    assert decide(replace(HEALTHY, enrolled=enrolled), NOON) == Allow(also_prove=frozenset({Factor.TOTP}))
+    assert decide(replace(HEALTHY, enrolled=enrolled), NOON) == Allow(also_prove=frozenset({Factor.TOTP}), at_once=True)
+
+
+def test_where_continuity_is_not_shown_the_link_goes_out_and_does_not_complete_at_once() -> None:
+    assert decide(replace(HEALTHY, continuity=False), NOON) == Allow(also_prove=frozenset(), at_once=False)
+
+
+def test_one_of_continuity_a_factor_and_a_senior_browser_spares_the_wait() -> None:
+    for shown in product((True, False), repeat=3):
+        continuity, factor, browser = shown
+        assert completes_at_once(continuity=continuity, factor_proved=factor, senior_browser=browser) == any(shown)
 
 
 def test_reset_is_blocked_when_the_mail_domain_has_lapsed() -> None:

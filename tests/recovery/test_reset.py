@@ -1,91 +1,28 @@
 """Forgotten passwords: who gets a link, what a link is worth, and that nobody else learns anything."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 
-from authsvc import accounts, audit, domains, holds, recovery
+from authsvc import accounts, audit, domains, recovery
 from authsvc.accounts.models import Address
-from authsvc.adapters import HttpClient
-from authsvc.adapters.dns import DnsClient
-from authsvc.adapters.rdap import RdapClient
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.web import Client
-from authsvc.recovery import service
+from authsvc.recovery import resetting
 from authsvc.recovery.models import ResetLink, ResetRequest
-from authsvc.recovery.service import LinkGone
-from tests import servers
+from authsvc.recovery.resetting import LinkGone
 from tests.conftest import Clock
 from tests.people import Outbox, Person, Visitor
+from tests.recovery.corp import ALIVE, NEW, NO_DATES, Outside, in_hold, links, registered, reset, signs_in
 from tests.slices import at_once, request_to
 
-NEW = "seven quiet otters paint the harbour"
-LINK = re.compile(r"http://localhost:8000(/recovery/reset/\S+)")
-ALIVE = [
-    ["corp.org", "NS", "ns1.host.net."],
-    ["corp.org", "MX", "10 mx.mail.net."],
-    ["mx.mail.net", "A", "203.0.113.1"],
-]
-NO_DATES: dict[str, Any] = {"http": 200, "body": {"objectClassName": "domain", "handle": "D1"}}
 MakeAccount = Callable[..., Person]
-
-
-def registered(at: str = "2014-03-02T00:00:00Z") -> dict[str, Any]:
-    """The registry's answer about a domain registered then."""
-    event = {"eventAction": "registration", "eventDate": at}
-    return {"http": 200, "body": {"objectClassName": "domain", "handle": "D1", "events": [event]}}
-
-
-class Outside:
-    """What DNS and the registry say about corp.org."""
-
-    def __init__(self, app: Flask, dns: servers.Dns, web: servers.Web) -> None:
-        self.dns, self.web = dns, web
-        parts = app.extensions["authsvc.adapters"]
-        app.extensions["authsvc.adapters"] = replace(
-            parts,
-            dns=DnsClient(dns.setting),
-            rdap=RdapClient(HttpClient(), web.url),
-        )
-        self.says(ALIVE, registered())
-
-    def says(self, records: list[list[str]], rdap: dict[str, Any] | None) -> None:
-        """From now on; without `rdap` the name is not registered."""
-        self.dns.zone = servers.Zone(records)
-        self.web.answers.clear()
-        if rdap is not None:
-            self.web.add_rdap({"corp.org": rdap})
-
-
-@pytest.fixture
-def outside(app: Flask, dns_server: servers.Dns, web_server: servers.Web) -> Outside:
-    """A healthy corp.org."""
-    return Outside(app, dns_server, web_server)
-
-
-@pytest.fixture
-def ask(app: Flask, clock: Clock, client: Visitor) -> Callable[..., None]:
-    """Ask for a link as anybody can, and let the worker decide."""
-
-    def asked(typed: str, by: Visitor = client) -> None:
-        assert by.post("/recovery", username=typed).location == "/recovery/sent"
-        with app.app_context():
-            recovery.process_resets(now=clock.now)
-
-    return asked
-
-
-def links(outbox: Outbox, person: Person) -> list[str]:
-    """The paths of the links mailed to a person, oldest first."""
-    found = (LINK.search(message.get_content()) for message in outbox.to(person.email))
-    return [match[1] for match in found if match]
 
 
 def log(app: Flask, person: Person) -> list[tuple[EventType, str]]:
@@ -93,18 +30,6 @@ def log(app: Flask, person: Person) -> list[tuple[EventType, str]]:
     with app.app_context(), db.transaction():
         events = reversed(audit.events(person.id))
         return [(e.type, str(e.detail.get("code", e.detail.get("reason", "")))) for e in events if "reset" in e.type]
-
-
-def in_hold(app: Flask, person: Person, now: datetime) -> bool:
-    """True while risky actions wait."""
-    with app.app_context(), db.transaction():
-        return holds.current(person.id, now=now) is not None
-
-
-def signs_in(visitor: Visitor, person: Person, password: str) -> bool:
-    """True when the password is right."""
-    answer = visitor.post("/login", username=person.username, password=password)
-    return answer.status_code == 303
 
 
 # --- asking
@@ -371,13 +296,6 @@ def test_after_a_reset_the_browser_has_tries_that_strangers_cannot_use_up(
 # --- using it
 
 
-def reset(visitor: Visitor, path: str, **fields: str) -> int:
-    """Open the link and send the form; gives the status of the answer."""
-    opened = visitor.get(path)
-    assert opened.location == "/recovery/reset"  # the token is out of the address
-    return visitor.post("/recovery/reset", new_password=NEW, **fields).status_code
-
-
 @pytest.mark.attack("R19")
 def test_a_link_sets_the_password_once_ends_every_session_and_begins_a_hold(
     app: Flask,
@@ -452,12 +370,12 @@ def test_of_two_at_once_one_wins(
     ask("alice")
     token = links(outbox, alice)[0].rpartition("/")[2]
     with request_to(app):
-        link = service.find(token, now=clock.now)
+        link = resetting.find(token, now=clock.now)
         client = Client(ip="127.0.0.1", network="127.0.0.1", browser="Firefox")
 
     def use() -> bool:
         try:
-            return service.reset(link, NEW, code="", credential="", client=client, now=clock.now) is None
+            return resetting.reset(link, NEW, code="", credential="", client=client, now=clock.now) is None
         except LinkGone:
             db.rollback()
             return False

@@ -1,0 +1,28 @@
+"""resets that wait, and renewals of domains"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("reset_links") as table:
+        table.add_column(sa.Column("at_once", sa.Boolean(), server_default=sa.false(), nullable=False))
+        table.add_column(sa.Column("waits_until", sa.DateTime(), nullable=True))
+        table.add_column(sa.Column("waiting_hash", sa.String(length=255), nullable=True))
+    with op.batch_alter_table("domains") as table:
+        table.add_column(sa.Column("paid_until", sa.DateTime(), nullable=True))
+        table.add_column(sa.Column("unbroken_since", sa.DateTime(), nullable=True))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("domains") as table:
+        table.drop_column("unbroken_since")
+        table.drop_column("paid_until")
+    with op.batch_alter_table("reset_links") as table:
+        for name in ("waiting_hash", "waits_until", "at_once"):
+            table.drop_column(name)
