@@ -385,6 +385,7 @@ def _look_facts(look: domains.Look) -> dict[str, Any]:
         "next_check": look.judgement.recheck_at.isoformat(),
         "dns": evidence.dns.as_json() if evidence else None,
         "rdap": evidence.rdap.as_json() if evidence else None,
+        "hosts_rdap": {name: found.as_json() for name, found in evidence.hosts_rdap.items()} if evidence else None,
     }
 
 
@@ -393,7 +394,7 @@ def _print_look(facts: dict[str, Any], as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     click.echo(f"{facts['domain']} is {facts['verdict']}: {facts['reason']}")
-    for name in ("generation", "checked_at", "next_check", "dns", "rdap"):
+    for name in ("generation", "checked_at", "next_check", "dns", "rdap", "hosts_rdap"):
         click.echo(f"  {name}: {facts[name]}")
 
 

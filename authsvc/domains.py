@@ -14,12 +14,12 @@ from sqlalchemy import ForeignKey, String, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authsvc import accounts, adapters, audit, mail
+from authsvc import accounts, adapters, audit, host_domains, mail
 from authsvc.accounts import AddressView
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.db import BigId, Row
-from authsvc.core.domain_names import is_reserved, mail_domain
+from authsvc.core.domain_names import is_reserved, mail_domain, registrable_domain
 from authsvc.core.evidence import DnsEvidence, Evidence, RdapEvidence, RdapOutcome
 from authsvc.core.web import Client, settings
 from authsvc.policy.continuity import Renewals, continuity_shown
@@ -61,6 +61,7 @@ class Domain(Row):
     generation: Mapped[int] = mapped_column(default=0)
     dns: Mapped[dict[str, Any] | None]
     rdap: Mapped[dict[str, Any] | None]
+    hosts_rdap: Mapped[dict[str, Any] | None]  # by registrable domain of the mail hosts
     checked_at: Mapped[datetime | None]
     rdap_checked_at: Mapped[datetime | None]
     registered_at: Mapped[datetime | None]  # the newest registration ever seen
@@ -80,7 +81,8 @@ class Domain(Row):
         if self.dns is None or self.rdap is None:
             return None
         dns, rdap = DnsEvidence.from_json(self.dns), RdapEvidence.from_json(self.rdap)
-        return Evidence(domain=self.name, dns=dns, rdap=rdap)
+        hosts = {name: RdapEvidence.from_json(answer) for name, answer in (self.hosts_rdap or {}).items()}
+        return Evidence(domain=self.name, dns=dns, rdap=rdap, hosts_rdap=hosts)
 
     def history_before(self) -> History:
         """The looks before the last one: what the last one is judged with, for whichever address."""
@@ -173,10 +175,10 @@ def check_now(name: str, *, now: datetime, rdap_max_age: timedelta = RDAP_MAX_AG
 
 
 def _ask(row: Domain, *, rdap_max_age: timedelta, now: datetime) -> tuple[Evidence, datetime]:
-    """Ask DNS, and the registry where its last answer will not do; says too when the registry answered."""
-    services = adapters.current()
+    """Ask DNS, and registries where their last answer will not do; says too when the domain's own answered."""
+    services, last = adapters.current(), row.evidence()
     dns = services.dns.look_up(row.name)
-    last = row.evidence()
+    hosts = host_domains.ask(row.name, dns, max_age=rdap_max_age, now=now)
     if last is not None and row.rdap_checked_at is not None:
         age, expires_at = now - row.rdap_checked_at, last.rdap.expires_at
         if expires_at is not None and row.rdap_checked_at < expires_at <= now + NEAR_EXPIRY:
@@ -184,8 +186,8 @@ def _ask(row: Domain, *, rdap_max_age: timedelta, now: datetime) -> tuple[Eviden
         told_to_wait = age < timedelta(seconds=last.rdap.retry_after_seconds or 0)
         as_before = dns == last.dns and row.verdict == Verdict.HEALTHY.value
         if told_to_wait or (as_before and last.rdap.outcome is RdapOutcome.FOUND and age <= rdap_max_age):
-            return Evidence(domain=row.name, dns=dns, rdap=last.rdap), row.rdap_checked_at
-    return Evidence(domain=row.name, dns=dns, rdap=services.rdap.look_up(row.name)), now
+            return Evidence(domain=row.name, dns=dns, rdap=last.rdap, hosts_rdap=hosts), row.rdap_checked_at
+    return Evidence(domain=row.name, dns=dns, rdap=services.rdap.look_up(row.name), hosts_rdap=hosts), now
 
 
 def _store(
@@ -219,6 +221,7 @@ def _store(
     row.paid_until, row.unbroken_since = renewals.paid_until, renewals.unbroken_since
     row.dns = evidence.dns.as_json() if evidence else None
     row.rdap, row.rdap_checked_at = evidence.rdap.as_json() if evidence else None, rdap_at
+    row.hosts_rdap = {name: answer.as_json() for name, answer in evidence.hosts_rdap.items()} if evidence else None
     row.consecutive_failures, row.first_failure_at = before.consecutive_failures, before.first_failure_at
     row.failure = before.failure.value if before.failure else None
     row.last_healthy_at, row.last_rdap_ok_at = before.last_healthy_at, before.last_rdap_ok_at
@@ -227,12 +230,25 @@ def _store(
         accounts.set_trust(name, verdict=row.verdict, generation=generation, now=now)
     if row.registered_at is not None:
         accounts.set_reregistered(name, proved_before=row.registered_at - REGISTRATION_SLACK, now=now)
+    for host, answer in evidence.hosts_rdap.items() if evidence else ():
+        if answer.registered_at is not None:
+            _host_registered(name, host, before=answer.registered_at - REGISTRATION_SLACK, now=now)
     nothing_wrong_before = was[0] in {Verdict.HEALTHY.value, Verdict.UNKNOWN.value}
     if evidence is not None and judgement.verdict is Verdict.HEALTHY and nothing_wrong_before:
         since = max(before.last_healthy_at or now - NEW_BASELINE_WITHIN, now - NEW_BASELINE_WITHIN)
         _record_baselines(name, Baseline.of(evidence), proved_since=since, now=now)
     db.commit()
     return generation
+
+
+def _host_registered(name: str, host: str, *, before: datetime, now: datetime) -> None:
+    """A mail host's domain was registered: addresses proved before with mail at it are in doubt (rule 3)."""
+    ids = accounts.proved_before(name, before=before)
+    if not ids:
+        return
+    rows = select(AddressBaseline).where(AddressBaseline.address_id.in_(ids))
+    used = [row.address_id for row in db.session().scalars(rows) if host in {registrable_domain(mx) for mx in row.mx}]
+    accounts.set_reregistered(name, proved_before=before, now=now, only=used)
 
 
 def _record_baselines(name: str, seen: Baseline, *, proved_since: datetime, now: datetime) -> None:

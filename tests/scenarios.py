@@ -16,8 +16,6 @@ FILE = Path(__file__).parent / "data" / "scenarios.json"
 
 # What these expect waits for a rule that is not built yet (issue 4); the test turns red once it is.
 NOT_YET = {
-    "S24": "rule 3: domains of the mail hosts",
-    "S25": "rule 3: domains of the mail hosts",
     "S28": "rule 6: list of disposable providers",
 }
 

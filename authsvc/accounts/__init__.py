@@ -8,8 +8,8 @@ Verbs, of accounts: create, erase, find, find_frozen, get, lock, by_sub, set_dis
 set_keys_only, accept_weaker_ways, require_new_password, raise_epoch, note_sign_in, username_taken, usernames; of
 authenticators: enrolled, enrolled_ids, forgotten, add_authenticator, rename_authenticator, revoke_authenticator,
 note_use; of addresses: addresses, mail_address, add_address, verify_address, remove_address, make_primary,
-owner_of_address, proved_since, set_trust, set_reregistered, block_address, lift_block, trusted_recipients, with_a_say,
-silence; of disputes: changed_since, settle, seniors_at.
+owner_of_address, proved_before, proved_since, set_trust, set_reregistered, block_address, lift_block,
+trusted_recipients, with_a_say, silence; of disputes: changed_since, settle, seniors_at.
 """
 
 from authsvc.accounts.addresses import (
@@ -23,6 +23,7 @@ from authsvc.accounts.addresses import (
     mail_address,
     make_primary,
     owner_of_address,
+    proved_before,
     proved_since,
     remove_address,
     set_reregistered,
@@ -109,6 +110,7 @@ __all__ = [
     "note_sign_in",
     "note_use",
     "owner_of_address",
+    "proved_before",
     "proved_since",
     "raise_epoch",
     "remove_address",

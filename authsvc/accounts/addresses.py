@@ -1,5 +1,6 @@
 """E-mail addresses of accounts: which are verified, which may be trusted with a mail (POLICY 8)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -144,11 +145,23 @@ def set_trust(domain: str, *, verdict: str, generation: int, now: datetime) -> N
     db.session().execute(doubted.values(doubted_at=now))
 
 
-def set_reregistered(domain: str, *, proved_before: datetime, now: datetime) -> None:
-    """The domain was registered anew: whoever proved an address before that time may not be who holds it now."""
+def set_reregistered(
+    domain: str, *, proved_before: datetime, now: datetime, only: Collection[int] | None = None
+) -> None:
+    """The domain was registered anew: whoever proved an address before that time may not be who holds it now.
+
+    `only`: ids of the addresses that this is about, where it is not all of them.
+    """
     change = update(Address).where(Address.domain == domain, Address.verified_at < proved_before)
+    if only is not None:
+        change = change.where(Address.id.in_(only))
     doubted_at = func.coalesce(Address.doubted_at, now, type_=Address.doubted_at.type)
     db.session().execute(change.values(verdict="reregistered", doubted_at=doubted_at))
+
+
+def proved_before(domain: str, *, before: datetime) -> list[int]:
+    """Ids of addresses at the domain that were proved last before the time."""
+    return list(db.session().scalars(select(Address.id).where(Address.domain == domain, Address.verified_at < before)))
 
 
 def proved_since(domain: str, *, since: datetime) -> list[int]:

@@ -7,7 +7,7 @@ REFUSED and bogus into one exception. A fault is evidence, never an exception.
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ TRY_SECONDS = 1.0
 LOOK_UP_SECONDS = 3.0  # for one look-up in all
 TRIES = 2
 MAX_MAIL_HOSTS = 20  # nobody has more; a hostile domain could
+MAX_NAME_SERVERS = 20
 MAX_ALIASES = 8
 EDNS_PAYLOAD = 1232  # bytes; larger answers come over TCP (DNS flag day 2020)
 # Extended errors that mean "the signatures do not hold" (RFC 8914, 4.7 to 4.13).
@@ -80,7 +81,8 @@ def _agreed(seen: list[DnsEvidence]) -> DnsEvidence:
         return DnsEvidence(fault=DnsFault.DISAGREE)
     if len(answers) < len(seen) and not any(host.addresses for host in answers[0].mail_hosts):
         return next(evidence for evidence in seen if evidence.fault is not None)
-    return answers[0]
+    missing = frozenset(answers[0].missing).intersection(*(evidence.missing for evidence in seen))
+    return replace(answers[0], missing=tuple(sorted(missing)))
 
 
 def _essence(evidence: DnsEvidence) -> tuple[object, ...]:
@@ -125,13 +127,27 @@ class _Look:
                 hosts = (MailHost(name=domain, addresses=own.records),) if own.records else ()
         except _Fault as stopped:
             return DnsEvidence(fault=stopped.fault)
+        name_servers = tuple(sorted(_text(record.target) for record in ns.records))
         return DnsEvidence(
             exists=mx.exists,
             null_mx=bool(mx.records) and not targets,
             implicit_mx=not mx.records and bool(hosts),
             mail_hosts=hosts,
-            name_servers=tuple(sorted(_text(record.target) for record in ns.records)),
+            name_servers=name_servers,
+            missing=self._missing(zone, hosts, name_servers),
         )
+
+    def _missing(self, own: str, hosts: Iterable[MailHost], name_servers: Iterable[str]) -> tuple[str, ...]:
+        """Registrable domains of servers that do not exist, other than `own`; a fault is no sign of that."""
+        names = [host.name for host in hosts if not host.addresses] + list(name_servers)[:MAX_NAME_SERVERS]
+        domains = {registrable_domain(name) for name in names} - {own}
+        return tuple(sorted(name for name in domains if name is not None and self._is_missing(name)))
+
+    def _is_missing(self, name: str) -> bool:
+        try:
+            return not self._ask(name, "NS").exists
+        except _Fault:
+            return False
 
     def _hosts(self, names: Iterable[str]) -> tuple[MailHost, ...]:
         """The mail hosts with their addresses. A fault counts only when no host is known to have any."""

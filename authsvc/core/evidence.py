@@ -4,10 +4,12 @@ A fault ("did not answer") is evidence like any other; nothing here is an opinio
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from authsvc.core.domain_names import registrable_domain
 
 
 class DnsFault(StrEnum):
@@ -38,11 +40,12 @@ class DnsEvidence:
     implicit_mx: bool = False  # no MX; the domain's own address takes the mail (RFC 5321, 5.1)
     mail_hosts: tuple[MailHost, ...] = ()
     name_servers: tuple[str, ...] = ()  # of the registrable domain
+    missing: tuple[str, ...] = ()  # registrable domains of name servers and dead mail hosts that DNS does not know
 
     def as_json(self) -> dict[str, Any]:
         """Values that JSON can hold; `from_json` reads them back."""
         hosts = [{"name": host.name, "addresses": list(host.addresses)} for host in self.mail_hosts]
-        plain = {"mail_hosts": hosts, "name_servers": list(self.name_servers)}
+        plain = {"mail_hosts": hosts, "name_servers": list(self.name_servers), "missing": list(self.missing)}
         return {**asdict(self), "fault": self.fault.value if self.fault else None, **plain}
 
     @classmethod
@@ -55,6 +58,7 @@ class DnsEvidence:
                 MailHost(name=host["name"], addresses=tuple(host["addresses"])) for host in values["mail_hosts"]
             ),
             name_servers=tuple(values["name_servers"]),
+            missing=tuple(values.get("missing", ())),
         )
         return cls(**values)
 
@@ -116,6 +120,13 @@ class Evidence:
     domain: str  # A-label
     dns: DnsEvidence
     rdap: RdapEvidence
+    hosts_rdap: Mapping[str, RdapEvidence] = field(default_factory=dict)  # by registrable domain of the mail hosts
+
+
+def host_domains(domain: str, dns: DnsEvidence) -> frozenset[str]:
+    """Registrable domains of the hosts that take mail for `domain`, other than its own."""
+    found = (registrable_domain(host.name) for host in dns.mail_hosts)
+    return frozenset(name for name in found if name is not None and name != registrable_domain(domain))
 
 
 @dataclass(frozen=True)

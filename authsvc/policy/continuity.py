@@ -51,6 +51,7 @@ def continuity_shown(
         and rdap.registered_at is not None
         and bool(baseline.ns)  # else nothing can be compared
         and not moved(baseline.ns, dns.name_servers)
+        and not dns.missing  # whoever registers the domain of a name server answers for all names there
         and not moved(mail_then, (host.name for host in dns.mail_hosts))
         and not (baseline.registrar and rdap.registrar != baseline.registrar)
         and not (rdap.transferred_at is not None and rdap.transferred_at > verified_at)

@@ -1,8 +1,8 @@
 """Domain verdict: what do these DNS and registry answers say about the domain of an address?
 
 Evidence in, verdict out. `domains` gathers the evidence and stores the verdict. A broken resolver or
-registry is never a lapse: it makes the verdict unknown. Not judged yet: the domains of the mail hosts,
-parking and disposable providers (issue 4); RULES is where they go.
+registry is never a lapse: it makes the verdict unknown. Not judged yet: parking and disposable providers
+(issue 4); RULES is where they go.
 """
 
 from collections.abc import Iterable
@@ -23,6 +23,7 @@ RECHECK_SOON = timedelta(hours=1)
 RECHECK_OFTEN = timedelta(hours=6)
 RECHECK_DAILY = timedelta(hours=24)
 
+EXPIRED_STATUSES = frozenset({"redemptionperiod", "pendingrestore", "pendingdelete"})
 # The registry took the name out of the zone.
 HOLD_STATUSES = {"serverhold": "SERVER_HOLD", "clienthold": "CLIENT_HOLD"}
 DEAD_REASONS = frozenset(HOLD_STATUSES.values()) | {
@@ -210,6 +211,20 @@ def _registry_knows_nothing(case: _Case) -> Finding | None:
     return Verdict.UNKNOWN, "RDAP_DNS_CONFLICT"
 
 
+def _a_mail_host_changed_hands(case: _Case) -> Finding | None:
+    """Rule 3: whoever holds the domain of one mail host reads mail, whatever its preference."""
+    hosts = case.evidence.hosts_rdap
+    missing, then = case.evidence.dns.missing, {registrable_domain(name) for name in case.baseline.mx}
+    for name, rdap in hosts.items():
+        free = rdap.outcome is RdapOutcome.NOT_FOUND and name in missing
+        if free or rdap.statuses & EXPIRED_STATUSES:
+            return Verdict.LAPSED, "MX_HOST_DOMAIN_LAPSED"
+    registered = [rdap.registered_at for name, rdap in hosts.items() if name in then and rdap.registered_at is not None]
+    if case.verified_at is not None and any(at > case.verified_at + REGISTRATION_SLACK for at in registered):
+        return Verdict.REREGISTERED, "MX_HOST_DOMAIN_REREGISTERED"
+    return None
+
+
 def _dns_gave_no_answer(case: _Case) -> Finding | None:
     """Rule 4: DNS gave no usable answer. It may be our own fault, so never a lapse."""
     fault = case.evidence.dns.fault
@@ -270,6 +285,7 @@ def _registry_is_silent(case: _Case) -> Finding | None:
 RULES = (
     _registry_answers,
     _registry_knows_nothing,
+    _a_mail_host_changed_hands,
     _dns_gave_no_answer,
     _mail_cannot_arrive,
     _something_moved,

@@ -35,6 +35,8 @@ REASONS = {
     "REDEMPTION_PERIOD": "its domain has expired.",
     "PENDING_DELETE": "its domain has expired and is about to be deleted.",
     "REGISTERED_AFTER_VERIFICATION": "its domain was registered anew after you confirmed the address.",
+    "MX_HOST_DOMAIN_LAPSED": "the domain of one of its mail servers is not registered any more.",
+    "MX_HOST_DOMAIN_REREGISTERED": "the domain of one of its mail servers was registered anew.",
     "GENERATION_CHANGED": "its domain lapsed or was registered anew after you confirmed the address.",
     "STICKY_BLOCK": "it was blocked earlier, when its domain lapsed or changed hands.",
 }

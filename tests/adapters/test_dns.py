@@ -15,6 +15,7 @@ PLAIN = [
     ["mx1.mail.net", "A", "203.0.113.1"],
     ["mx1.mail.net", "AAAA", "2001:db8::1"],
     ["mx2.mail.net", "A", "203.0.113.2"],
+    ["ns1.host.net", "A", "203.0.113.53"],
 ]
 HEALTHY = DnsEvidence(
     mail_hosts=(
@@ -44,6 +45,20 @@ def test_mail_hosts_come_best_first_with_all_their_addresses(dns_server: servers
 def test_name_servers_are_those_of_the_registered_name(dns_server: servers.Dns) -> None:
     below = [*PLAIN, ["lists.corp.org", "MX", "10 mx2.mail.net."]]
     assert look(dns_server, "lists.corp.org", below).name_servers == ("ns1.host.net",)
+
+
+def test_domains_of_servers_that_do_not_exist_are_named_when_all_resolvers_say_so(dns_server: servers.Dns) -> None:
+    records = [
+        ["corp.org", "NS", "ns1.free.net."],
+        ["corp.org", "NS", "ns.corp.org."],
+        ["corp.org", "MX", "10 mx1.mail.net."],
+        ["corp.org", "MX", "20 mx.alsofree.com."],
+        ["corp.org", "MX", "30 gone.mail.net."],
+        ["mx1.mail.net", "A", "203.0.113.1"],
+    ]
+    assert look(dns_server, "corp.org", records).missing == ("alsofree.com", "free.net")
+    one = {"name": "free.net", "do": "servfail", "resolver": 2}
+    assert look(dns_server, "corp.org", records, one).missing == ("alsofree.com",)
 
 
 def test_a_null_target_means_no_mail_alone_and_nothing_beside_others(dns_server: servers.Dns) -> None:

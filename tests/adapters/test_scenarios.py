@@ -9,7 +9,7 @@ from authsvc.adapters.http import HttpClient
 from authsvc.adapters.rdap import RdapClient
 from authsvc.core.assurance import Factor
 from authsvc.core.domain_names import mail_domain, registrable_domain
-from authsvc.core.evidence import Evidence
+from authsvc.core.evidence import Evidence, host_domains
 from authsvc.policy.continuity import Renewals, continuity_shown
 from authsvc.policy.domain_verdict import Baseline, Judgement, judge
 from authsvc.policy.reset_gate import Allow, Block, Defer, ResetFacts, block_stands, decide
@@ -28,10 +28,12 @@ def decided(
     web.answers.clear()
     web.add_rdap(scenario.rdap)
     http = HttpClient(total_seconds=2)
+    answers, registry = DnsClient(dns.setting).look_up(domain), RdapClient(http, web.url)
     evidence = Evidence(
         domain=domain,
-        dns=DnsClient(dns.setting).look_up(domain),
-        rdap=RdapClient(http, web.url).look_up(domain),
+        dns=answers,
+        rdap=registry.look_up(domain),
+        hosts_rdap={name: registry.look_up(name) for name in host_domains(domain, answers)},
     )
     verified_at = scenario.at("email_verified_at")
     judgement = judge(

@@ -25,6 +25,7 @@ ALIVE = [
     ["corp.org", "NS", "ns1.host.net."],
     ["corp.org", "MX", "10 mx.mail.net."],
     ["mx.mail.net", "A", "203.0.113.1"],
+    ["ns1.host.net", "A", "203.0.113.53"],
 ]
 NULL_MX = [["corp.org", "NS", "ns1.host.net."], ["corp.org", "MX", "0 ."]]
 
@@ -186,16 +187,65 @@ def test_dead_mail_is_confirmed_by_three_looks_over_two_days_and_by_no_question_
     assert world.judged(alice) == ("lapsed", "NULL_MX")
 
 
+def asked_about(world: World, name: str) -> int:
+    """How often the registry was asked about a name."""
+    return world.web.asked.count(f"/domain/{name}")
+
+
+@pytest.mark.attack("D01")
+def test_a_mail_host_s_domain_registered_anew_loses_those_whose_mail_went_there(world: World) -> None:
+    alice = world.person("alice")
+    world.look()
+    world.web.add_rdap({"mail.net": registration((NOON + 3 * DAY).isoformat())})
+    world.look(days=5)
+    bob = world.person("bob")
+    assert world.judged(alice) == ("reregistered", "MX_HOST_DOMAIN_REREGISTERED")
+    assert world.worth(alice) is Mailbox.LOST
+    assert world.worth(bob) is Mailbox.GOOD
+
+
+@pytest.mark.attack("D01")
+def test_a_free_domain_of_a_backup_mail_host_is_a_lapse(world: World) -> None:
+    alice = world.person("alice")
+    world.look()
+    world.says([*ALIVE, ["corp.org", "MX", "99 mx.free.net."]], registration())
+    assert world.look(days=1).judgement.reason == "MX_HOST_DOMAIN_LAPSED"
+    assert world.worth(alice) is Mailbox.LOST
+    world.says(ALIVE, registration())  # the owner looks after it, or whoever holds the name now
+    assert world.look(days=1).generation == 1
+    assert world.worth(alice) is Mailbox.LOST
+
+
+def test_a_mail_host_s_domain_that_vanishes_is_asked_about_anew_however_fresh_the_answer(world: World) -> None:
+    world.person("alice")
+    world.web.add_rdap({"mail.net": registration()})
+    world.look()
+    own = [["corp.org", "MX", "20 mx.corp.org."], ["mx.corp.org", "A", "203.0.113.7"]]
+    world.says([*own, *(record for record in ALIVE if record[0] != "mx.mail.net")], registration())
+    assert world.look(hours=1).judgement.reason == "MX_HOST_DOMAIN_LAPSED"
+
+
+def test_the_registry_is_asked_once_about_a_mail_host_that_many_domains_use(world: World) -> None:
+    world.web.add_rdap({"mail.net": registration()})
+    world.dns.zone = servers.Zone([*ALIVE, ["other.org", "MX", "10 mx.mail.net."]])
+    for name in ("corp.org", "other.org"):
+        world.person(name[:4], email=f"a@{name}")
+        world.look(name, hours=1)
+    assert asked_about(world, "mail.net") == 1
+    world.look(days=1)
+    assert asked_about(world, "mail.net") == 2
+
+
 def test_the_registry_is_left_alone_while_its_answer_is_fresh_and_nothing_changed(world: World) -> None:
     world.person("alice")
     world.look()
     world.look(hours=23)
-    assert len(world.web.asked) == 1
+    assert asked_about(world, "corp.org") == 1
     world.look(hours=2)
-    assert len(world.web.asked) == 2
+    assert asked_about(world, "corp.org") == 2
     world.dns.zone = servers.Zone([*ALIVE, ["corp.org", "MX", "20 mx2.mail.net."]])
     world.look(hours=1)
-    assert len(world.web.asked) == 3
+    assert asked_about(world, "corp.org") == 3
 
 
 def test_a_registry_that_says_wait_is_not_asked_before(world: World) -> None:
@@ -203,9 +253,9 @@ def test_a_registry_that_says_wait_is_not_asked_before(world: World) -> None:
     world.says(ALIVE, {"http": 429, "retry_after": 3600})
     world.look()
     world.look(minutes=59)
-    assert len(world.web.asked) == 1
+    assert asked_about(world, "corp.org") == 1
     world.look(minutes=2)
-    assert len(world.web.asked) == 2
+    assert asked_about(world, "corp.org") == 2
 
 
 def test_a_silent_registry_leans_on_its_last_answer_for_a_while(world: World) -> None:

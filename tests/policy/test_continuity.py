@@ -52,6 +52,7 @@ def test_a_domain_as_it_was_shows_continuity() -> None:
     "changed",
     [
         {"dns": {"name_servers": ("ns.other.com",)}},
+        {"dns": {"missing": ("dnshost.net",)}},
         {"dns": {"name_servers": ()}, "baseline": Baseline()},
         {"dns": {"mail_hosts": (MailHost(name="mx.other.com", addresses=("203.0.113.9",)),)}},
         {"baseline": replace(THEN, mx=frozenset())},  # the domain itself took the mail

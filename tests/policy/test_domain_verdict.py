@@ -145,6 +145,42 @@ def test_a_registry_that_denies_what_dns_answers_is_not_believed() -> None:
     assert verdict(seen(dns={"fault": DnsFault.SERVFAIL}, rdap=denied)) == ("unknown", "DNS_SERVFAIL")
 
 
+# --- rule 3
+
+
+def mail_host(**changes: Any) -> Evidence:
+    """Healthy evidence, with the registry's answer about the domain of the mail host."""
+    answer = replace(HEALTHY.rdap, **changes)
+    return replace(HEALTHY, hosts_rdap={"provider.net": answer})
+
+
+@pytest.mark.parametrize("status", ["redemptionperiod", "pendingrestore", "pendingdelete"])
+def test_an_expired_domain_of_a_mail_host_is_a_lapse(status: str) -> None:
+    assert verdict(mail_host(statuses=frozenset({status}))) == ("lapsed", "MX_HOST_DOMAIN_LAPSED")
+
+
+@pytest.mark.parametrize(("missing", "expected"), [(("provider.net",), "lapsed"), ((), "healthy")])
+def test_a_mail_host_s_domain_is_free_when_registry_and_dns_say_so(missing: tuple[str, ...], expected: str) -> None:
+    free = mail_host(outcome=RdapOutcome.NOT_FOUND)
+    assert verdict(replace(free, dns=replace(free.dns, missing=missing)))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("registered_at", "expected"),
+    [
+        (VERIFIED + timedelta(hours=24), ("healthy", "OK")),
+        (VERIFIED + timedelta(hours=24) + SECOND, ("reregistered", "MX_HOST_DOMAIN_REREGISTERED")),
+    ],
+)
+def test_a_mail_host_s_domain_registered_a_day_after_the_proof_is_somebody_elses(
+    registered_at: datetime, expected: tuple[str, str]
+) -> None:
+    evidence = mail_host(registered_at=registered_at)
+    assert verdict(evidence) == expected
+    new_host = replace(AS_BEFORE, mx=frozenset({"mx.other.com", "mx.maintainer.org"}))
+    assert verdict(evidence, baseline=new_host)[0] == "healthy"  # the owner chose it since
+
+
 # --- rule 4
 
 

@@ -21,6 +21,7 @@ ALIVE = [
     ["corp.org", "NS", "ns1.host.net."],
     ["corp.org", "MX", "10 mx.mail.net."],
     ["mx.mail.net", "A", "203.0.113.1"],
+    ["ns1.host.net", "A", "203.0.113.53"],
 ]
 NO_DATES: dict[str, Any] = {"http": 200, "body": {"objectClassName": "domain", "handle": "D1"}}
 

@@ -22,7 +22,7 @@ from tests.slices import at_once, request_to
 WAIT = 72 * 3600  # seconds
 DAY = timedelta(days=1)
 NOT_ME = re.compile(r"http://localhost:8000(/not-me/\S+)")
-MOVED = [["corp.org", "NS", "ns1.elsewhere.com."], *ALIVE[1:]]
+MOVED = [["corp.org", "NS", "ns1.elsewhere.com."], ["ns1.elsewhere.com", "A", "203.0.113.54"], *ALIVE[1:]]
 CLIENT = Client(ip="127.0.0.1", network="127.0.0.1", browser="Firefox")
 
 
