@@ -39,9 +39,10 @@ class Renewals:
 def continuity_shown(
     evidence: Evidence, baseline: Baseline, renewals: Renewals, *, verified_at: datetime, now: datetime
 ) -> bool:
-    """True when nothing known about the domain speaks of another owner since `verified_at`, and enough is known.
+    """True when nothing known about the domain speaks of another owner since `verified_at`, and the registry answers.
 
-    Raises nothing. Source: POLICY 8, "Continuity is not shown when".
+    Servers are compared only where a baseline was ever seen. Raises nothing.
+    Source: POLICY 8, "Continuity is not shown when".
     """
     dns, rdap = evidence.dns, evidence.rdap
     mail_then = baseline.mx or frozenset({evidence.domain})  # without MX the domain itself took the mail
@@ -49,10 +50,9 @@ def continuity_shown(
     return (
         rdap.outcome is RdapOutcome.FOUND
         and rdap.registered_at is not None
-        and bool(baseline.ns)  # else nothing can be compared
         and not moved(baseline.ns, dns.name_servers)
         and not dns.missing  # whoever registers the domain of a name server answers for all names there
-        and not moved(mail_then, (host.name for host in dns.mail_hosts))
+        and not (baseline.ns and moved(mail_then, (host.name for host in dns.mail_hosts)))
         and not (baseline.registrar and rdap.registrar != baseline.registrar)
         and not (rdap.transferred_at is not None and rdap.transferred_at > verified_at)
         and "autorenewperiod" not in rdap.statuses  # its date passed, and nobody need have paid

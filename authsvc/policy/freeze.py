@@ -26,7 +26,7 @@ class UnfreezeFacts:
     """What one attempt to open the account has shown, and what the account had when the disputed thing happened."""
 
     older: frozenset[Factor] = frozenset()  # kinds that were senior then, those removed since included
-    contested: bool = False  # something disputed stood for 72 hours before the freeze: it may be the owner's
+    contested: bool = False  # what is disputed was senior before the freeze, or the mailbox's domain changed
     proved: frozenset[Factor] = frozenset()  # with one of those, in this attempt
     mailbox: bool = False  # a link that went to an address older than the dispute, past the reset gate
     password: bool = False  # the one that was valid then

@@ -52,6 +52,7 @@ class Unfreezing(Row):
     freeze_id: Mapped[int] = mapped_column(ForeignKey("freezes.id"))
     epoch: Mapped[int]
     address_id: Mapped[int | None] = mapped_column(ForeignKey("addresses.id"))  # whose link began it
+    doubtful: Mapped[bool] = mapped_column(default=False)  # the address's domain showed no continuity (POLICY 8)
     password: Mapped[bool] = mapped_column(default=False)  # the one from before the dispute
     proved: Mapped[str] = mapped_column(String(80), default="")  # Factor values, space-separated
     created_at: Mapped[datetime]

@@ -97,16 +97,17 @@ def mail_links(request_id: int, account: AccountView, client: Client, *, now: da
         with db.transaction():
             look = domains.check_fresh(address.domain, max_age=EVIDENCE_MAX_AGE, now=now)
         with db.transaction():
-            if isinstance(gate(account, address, look, now=now), Allow):
-                passed.append(address)
+            decision = gate(account, address, look, now=now)
+            if isinstance(decision, Allow):
+                passed.append((address, decision))
     with db.transaction() as session:
         end = delete(ResetRequest).where(ResetRequest.id == request_id).returning(ResetRequest.id)
         if session.scalar(end) is None or freeze is None or account.disabled:
             return
         audit.record(EventType.RESET_REQUESTED, account_id=account.id, at=now, client=client)
-        for address in passed:
+        for address, decision in passed:
             if _live(address.id, now=now) < MAX_LIVE:
-                _mail_link(account, freeze, address, client, now=now)
+                _mail_link(account, freeze, address, client, doubtful=not decision.at_once, now=now)
 
 
 def _live(address_id: int, *, now: datetime) -> int:
@@ -116,9 +117,9 @@ def _live(address_id: int, *, now: datetime) -> int:
 
 
 def _mail_link(
-    account: AccountView, freeze: FreezeView, address: AddressView, client: Client, *, now: datetime
+    account: AccountView, freeze: FreezeView, address: AddressView, client: Client, *, doubtful: bool, now: datetime
 ) -> None:
-    token = begin(account, freeze, address_id=address.id, now=now)
+    token = begin(account, freeze, address_id=address.id, doubtful=doubtful, now=now)
     mail.send(
         "unfreeze_link",
         to=address.email,
@@ -137,10 +138,14 @@ def begin(
     freeze: FreezeView,
     *,
     address_id: int | None = None,
+    doubtful: bool = False,
     password: bool = False,
     now: datetime,
 ) -> str:
-    """Start an attempt and return its token: with the link to an older address, or with the password from then."""
+    """Start an attempt and return its token: with the link to an older address, or with the password from then.
+
+    `doubtful`: the domain of the address is healthy and shows no continuity.
+    """
     token = crypto.random_token()
     db.session().add(
         Unfreezing(
@@ -149,6 +154,7 @@ def begin(
             freeze_id=freeze.id,
             epoch=account.epoch,
             address_id=address_id,
+            doubtful=doubtful,
             password=password,
             created_at=now,
             expires_at=now + LINK_LIFE,
@@ -185,7 +191,7 @@ def find(token: str, *, browser_token: str, now: datetime) -> Open:
     newer = [a for a in accounts.enrolled(account.id, now=now) if a.created_at >= freeze.disputed_at]
     facts = UnfreezeFacts(
         older=frozenset(older.values()),
-        contested=any(freeze.began_at - a.created_at >= accounts.SENIOR_AFTER for a in newer),
+        contested=row.doubtful or any(freeze.began_at - a.created_at >= accounts.SENIOR_AFTER for a in newer),
         proved=frozenset(Factor(word) for word in row.proved.split()),
         mailbox=mailbox,
         password=row.password,

@@ -53,7 +53,6 @@ def test_a_domain_as_it_was_shows_continuity() -> None:
     [
         {"dns": {"name_servers": ("ns.other.com",)}},
         {"dns": {"missing": ("dnshost.net",)}},
-        {"dns": {"name_servers": ()}, "baseline": Baseline()},
         {"dns": {"mail_hosts": (MailHost(name="mx.other.com", addresses=("203.0.113.9",)),)}},
         {"baseline": replace(THEN, mx=frozenset())},  # the domain itself took the mail
         {"rdap": {"registrar": "Registrar Two"}},
@@ -63,12 +62,17 @@ def test_a_domain_as_it_was_shows_continuity() -> None:
         {"rdap": {"outcome": RdapOutcome.NO_SERVICE}},
         {"rdap": {"registered_at": None}},
         {"rdap": {"statuses": frozenset({"autorenewperiod"})}},
-        {"baseline": Baseline()},
     ],
     ids=repr,
 )
 def test_one_sign_of_another_owner_is_enough(changed: dict[str, Any]) -> None:
     assert not shown(**changed)
+
+
+def test_without_a_baseline_the_registry_alone_decides() -> None:
+    assert shown(baseline=Baseline())
+    assert not shown(baseline=Baseline(), rdap={"transferred_at": VERIFIED + SECOND})
+    assert not shown(baseline=Baseline(), rdap={"registered_at": None})
 
 
 def test_a_transfer_from_before_the_proof_and_mail_at_the_domain_itself_are_no_signs() -> None:

@@ -8,14 +8,15 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from authsvc import accounts, domains
+from authsvc import accounts, domains, freezes
 from authsvc.core import db
 from authsvc.core.web import Client
+from authsvc.policy.freeze import FreezeCause
 from authsvc.recovery import resetting
 from authsvc.recovery.models import ResetLink
 from authsvc.recovery.resetting import LinkGone, Waiting
 from tests.conftest import Clock
-from tests.people import Outbox, Person, Visitor
+from tests.people import PASSWORD, Outbox, Person, Visitor
 from tests.recovery.corp import ALIVE, NEW, Outside, in_hold, links, registered, reset, signs_in
 from tests.slices import at_once, request_to
 
@@ -273,3 +274,32 @@ def test_of_two_at_once_one_begins_the_wait_and_one_completes_it(
             return False
 
     assert sorted(at_once(app, use, use)) == [False, True]
+
+
+@pytest.mark.parametrize(("moved", "opens"), [(True, False), (False, True)])
+def test_a_frozen_account_waits_too_where_the_domain_shows_no_continuity(
+    app: Flask,
+    client: Visitor,
+    alice: Person,
+    ask: Callable[..., None],
+    outbox: Outbox,
+    clock: Clock,
+    outside: Outside,
+    moved: bool,
+    opens: bool,
+) -> None:
+    # Given an older address, and the password from before the dispute
+    outside.says(MOVED if moved else ALIVE, registered())
+    clock.advance(minutes=11)
+    with app.app_context(), db.transaction():
+        freezes.begin(alice.id, FreezeCause.OWNER, disputed_at=clock.now, client=None, now=clock.now)
+    ask("alice")
+    found = re.search(r"http://localhost:8000(/recovery/unfreeze/\S+)", outbox.to(alice.email)[-1].get_content())
+    assert found
+    client.get(found[1])
+    client.post("/recovery/unfreeze/password", password=PASSWORD)
+    # When the new password is sent
+    client.post("/recovery/unfreeze", new_password=NEW)
+    # Then it opens at once only where nothing speaks of another owner of the domain
+    with app.app_context(), db.transaction():
+        assert (freezes.current(alice.id) is None) is opens

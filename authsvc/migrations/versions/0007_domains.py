@@ -16,6 +16,8 @@ def upgrade() -> None:
         table.add_column(sa.Column("at_once", sa.Boolean(), server_default=sa.false(), nullable=False))
         table.add_column(sa.Column("waits_until", sa.DateTime(), nullable=True))
         table.add_column(sa.Column("waiting_hash", sa.String(length=255), nullable=True))
+    with op.batch_alter_table("unfreezings") as table:
+        table.add_column(sa.Column("doubtful", sa.Boolean(), server_default=sa.false(), nullable=False))
     with op.batch_alter_table("domains") as table:
         table.add_column(sa.Column("paid_until", sa.DateTime(), nullable=True))
         table.add_column(sa.Column("unbroken_since", sa.DateTime(), nullable=True))
@@ -32,6 +34,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("unfreezings") as table:
+        table.drop_column("doubtful")
     op.drop_table("host_domains")
     with op.batch_alter_table("domains") as table:
         table.drop_column("hosts_rdap")
