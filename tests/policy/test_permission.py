@@ -125,3 +125,25 @@ def test_a_recovery_code_is_never_a_step_up() -> None:
     for senior in ({Factor.TOTP}, {Factor.PASSKEY}, set[Factor]()):
         proofs = step_up_proofs(Action.CHANGE_PASSWORD, senior, mailbox_usable=True)
         assert not proofs.met_by(frozenset({Factor.RECOVERY_CODE}), mailbox_checked=True)
+
+
+def test_where_keys_alone_count_and_none_is_senior_nothing_will_do() -> None:
+    assert step_up_proofs(Action.CHANGE_PASSWORD, {Factor.TOTP}, mailbox_usable=True, keys_alone=True).any_of == ()
+
+
+@pytest.mark.parametrize(
+    ("action", "mailbox", "browser", "packages", "enough"),
+    [
+        (Action.ADD_ADDRESS, False, True, False, True),
+        (Action.ADD_AUTHENTICATOR, False, True, False, True),
+        (Action.ADD_ADDRESS, False, False, False, False),
+        (Action.ADD_ADDRESS, False, True, True, False),
+        (Action.CHANGE_PASSWORD, False, True, False, False),
+        (Action.END_HOLD, True, True, False, False),
+    ],
+)
+def test_without_authenticator_and_mailbox_a_senior_browser_adds_and_does_no_more(
+    action: Action, mailbox: bool, browser: bool, packages: bool, enough: bool
+) -> None:
+    proofs = step_up_proofs(action, (), mailbox_usable=mailbox, senior_browser=browser, owns_packages=packages)
+    assert proofs.met_by({Factor.PASSWORD}, mailbox_checked=False) is enough
