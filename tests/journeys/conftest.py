@@ -78,6 +78,9 @@ def site_in_time(tmp_path: Path, sqlite_template: Path, clock: Clock) -> Iterato
         yield found
 
 
+LOADED = "document.readyState === 'complete' || new Promise(done => addEventListener('load', () => done()))"
+
+
 class VirtualKey:
     """An authenticator of Chromium's own, through the DevTools protocol."""
 
@@ -118,14 +121,14 @@ class Visit:
     def look(self) -> None:
         """Check this page with axe, once for each kind of page."""
         try:
+            self.page.evaluate(LOADED)
             kind = self.page.title()
             if kind in self.checked:
                 return
             found = self.axe.run(self.page)
         except Error as left:  # a key answered, or a code sent itself, and the page is gone
-            if "Execution context was destroyed" not in left.message:
+            if "context was destroyed" not in left.message and "axe is not defined" not in left.message:
                 raise
-            self.page.wait_for_load_state()
             self.look()
             return
         self.checked.add(kind)
