@@ -1,0 +1,104 @@
+"""What a look at a domain means for one address there."""
+
+from datetime import datetime
+
+from sqlalchemy import select
+
+from authsvc import accounts
+from authsvc.accounts import AddressView
+from authsvc.core import db
+from authsvc.domains.looks import Look
+from authsvc.domains.models import AddressBaseline, Domain
+from authsvc.policy.continuity import Renewals, continuity_shown
+from authsvc.policy.domain_verdict import Baseline, Impact, Judgement, Verdict, judge
+from authsvc.policy.login import Mailbox
+
+
+def judge_address(look: Look, address: AddressView, *, impact: Impact = Impact.NORMAL) -> Judgement:
+    """What a look means for one address: when its owner proved it, and what was seen then."""
+    if look.evidence is None:
+        return look.judgement
+    return judge(
+        look.evidence,
+        look.before,
+        _baseline(address),
+        verified_at=address.verified_at,
+        impact=impact,
+        now=look.checked_at,
+    )
+
+
+def _baseline(address: AddressView) -> Baseline:
+    row = db.session().get(AddressBaseline, address.id)
+    if row is None:
+        return Baseline()
+    return Baseline(
+        mx=frozenset(row.mx),
+        ns=frozenset(row.ns),
+        registered_at=row.registered_at,
+        expires_at=row.expires_at,
+        registrar=row.registrar,
+        handle=row.handle,
+    )
+
+
+def continuous(look: Look, address: AddressView) -> bool:
+    """Whether the look shows that the domain never left its owner's hands since the address was proved (POLICY 8)."""
+    if look.evidence is None:
+        return True  # a reserved name on one's own machine
+    row = db.session().scalar(select(Domain).where(Domain.name == look.domain))
+    if row is None or address.verified_at is None:
+        return False
+    return continuity_shown(
+        look.evidence,
+        _baseline(address),
+        Renewals(paid_until=row.paid_until, unbroken_since=row.unbroken_since),
+        verified_at=address.verified_at,
+        now=look.checked_at,
+    )
+
+
+def comparable(look: Look, address: AddressView) -> bool:
+    """Whether a healthy look says anything: there is a baseline or a registration date, or nobody is asked at all."""
+    if look.evidence is None or look.evidence.rdap.registered_at is not None:
+        return True
+    return db.session().get(AddressBaseline, address.id) is not None
+
+
+def mailbox_worth(address: AddressView | None) -> Mailbox:
+    """What the address may be used for at sign-in, by the stored verdict (POLICY 8, second column).
+
+    Unknown counts as good until canaries can tell our own faults from the domain's (decision 0007).
+    """
+    if address is None or address.blocked_at is not None:
+        return Mailbox.LOST
+    if address.verified_at is not None and address.generation != address.domain_generation:
+        return Mailbox.LOST
+    if address.verdict in accounts.LOST_VERDICTS:
+        return Mailbox.LOST
+    return Mailbox.DOUBTFUL if address.verdict == Verdict.SUSPECT.value else Mailbox.GOOD
+
+
+def seen_while_healthy(address: AddressView | None, first_seen_at: datetime, *, now: datetime) -> bool:
+    """True for a senior browser that was known before the domain's last healthy look (POLICY 8)."""
+    if address is None or now - first_seen_at < accounts.SENIOR_AFTER:
+        return False
+    row = db.session().scalar(select(Domain).where(Domain.name == address.domain))
+    if row is None:
+        return False
+    last = row.checked_at if row.verdict == Verdict.HEALTHY.value else row.last_healthy_at
+    return last is not None and first_seen_at < last
+
+
+def health_words(address: AddressView) -> tuple[str, str]:
+    """How the address stands, for its owner: good, warn or bad, and a sentence."""
+    if address.blocked_at is not None:
+        return "bad", "Password resets to it are blocked, because its domain lapsed or changed hands."
+    worth = mailbox_worth(address)
+    if worth is Mailbox.LOST:
+        return "bad", "Its domain has expired or changed hands. Nothing is mailed there."
+    if worth is Mailbox.DOUBTFUL:
+        return "warn", "Its domain cannot receive mail properly at the moment."
+    if address.verdict == Verdict.HEALTHY.value:
+        return "good", "Its domain is in order."
+    return "warn", "Its domain could not be checked yet."
