@@ -13,6 +13,7 @@ from authsvc import (
     account_pages,
     adapters,
     browser_actions,
+    cases,
     device_bound,
     login,
     oidc,
@@ -25,7 +26,17 @@ from authsvc.adapters import Adapters
 from authsvc.core import config, crypto, db, errors, rate_limits, templating, web
 from authsvc.core.config import SettingError, Settings
 
-BLUEPRINTS = (root.bp, device_bound.bp, login.bp, access.bp, account_pages.bp, recovery.bp, browser_actions.bp, oidc.bp)
+BLUEPRINTS = (
+    root.bp,
+    device_bound.bp,
+    login.bp,
+    access.bp,
+    account_pages.bp,
+    recovery.bp,
+    browser_actions.bp,
+    oidc.bp,
+    cases.bp,
+)
 
 
 def utc_now() -> datetime:

@@ -5,10 +5,10 @@ What an account has enrolled is one table here, whatever kind it is; the secret 
 `AccountRow` is exported for joins in other slices' read queries alone; only this slice writes it.
 
 Verbs, of accounts: create, erase, find, find_frozen, get, lock, by_sub, set_disabled, set_frozen, set_staff,
-set_keys_only, accept_weaker_ways, require_new_password, raise_epoch, note_sign_in, username_taken, usernames; of
-authenticators: enrolled, enrolled_ids, forgotten, add_authenticator, rename_authenticator, revoke_authenticator,
-note_use; of addresses: addresses, mail_address, add_address, verify_address, remove_address, make_primary,
-owner_of_address, proved_before, proved_since, set_trust, set_reregistered, block_address, lift_block,
+set_keys_only, accept_weaker_ways, require_new_password, raise_epoch, note_sign_in, note_recovery, username_taken,
+usernames; of authenticators: enrolled, enrolled_ids, forgotten, add_authenticator, rename_authenticator,
+revoke_authenticator, note_use; of addresses: addresses, mail_address, add_address, verify_address, remove_address,
+make_primary, owner_of_address, proved_before, proved_since, set_trust, set_reregistered, block_address, lift_block,
 trusted_recipients, with_a_say, silence; of disputes: changed_since, settle, seniors_at.
 """
 
@@ -62,6 +62,7 @@ from authsvc.accounts.service import (
     find_frozen,
     get,
     lock,
+    note_recovery,
     note_sign_in,
     raise_epoch,
     require_new_password,
@@ -107,6 +108,7 @@ __all__ = [
     "mail_address",
     "make_primary",
     "normalise_address",
+    "note_recovery",
     "note_sign_in",
     "note_use",
     "owner_of_address",

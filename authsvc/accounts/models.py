@@ -25,6 +25,7 @@ class Account(Row):
     password_must_change: Mapped[str | None] = mapped_column(String(40))  # why, or null
     last_sign_in_at: Mapped[datetime | None]
     last_strong_sign_in_at: Mapped[datetime | None]  # with a senior authenticator (POLICY 8)
+    last_recovery_at: Mapped[datetime | None]  # a recovery case was completed; lifts blocks from before (POLICY 8)
     keys_only_since: Mapped[datetime | None]  # weaker second steps are switched off: decision 0018
 
 

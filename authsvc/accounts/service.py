@@ -27,6 +27,7 @@ class AccountView:
     password_must_change: str | None
     last_sign_in_at: datetime | None
     last_strong_sign_in_at: datetime | None
+    last_recovery_at: datetime | None
     keys_only: bool
 
 
@@ -43,6 +44,7 @@ _COLUMNS = (
     Account.password_must_change,
     Account.last_sign_in_at,
     Account.last_strong_sign_in_at,
+    Account.last_recovery_at,
     Account.keys_only_since,
 )
 _BY_ID = select(*_COLUMNS).where(Account.id == bindparam("id"))
@@ -183,6 +185,11 @@ def note_sign_in(account_id: int, *, strong: bool, now: datetime) -> None:
     if strong:
         values["last_strong_sign_in_at"] = now
     db.session().execute(update(Account).where(Account.id == account_id).values(values))
+
+
+def note_recovery(account_id: int, *, now: datetime) -> None:
+    """A recovery case was completed: blocks from before it do not count any more (POLICY 8)."""
+    db.session().execute(update(Account).where(Account.id == account_id).values(last_recovery_at=now))
 
 
 def erase(account_id: int, *, now: datetime) -> None:

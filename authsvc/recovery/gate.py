@@ -18,7 +18,7 @@ def gate(account: AccountView, address: AddressView, look: domains.Look, *, now:
             blocked_at=address.blocked_at,
             verified_at=address.verified_at,
             last_strong_sign_in_at=account.last_strong_sign_in_at,
-            last_recovery_at=None,
+            last_recovery_at=account.last_recovery_at,
         ),
         generation_is_current=address.generation == look.generation,
         verdict=judgement.verdict,

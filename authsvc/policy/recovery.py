@@ -1,0 +1,218 @@
+"""Account recovery: what a case has shown, what it still needs, how long it waits, and who may decide it (POLICY 10).
+
+For people who lost every factor, or whose mail domain lapsed. `cases` gathers the facts and applies the decision.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum, StrEnum
+
+WAIT = timedelta(hours=72)  # of accounts without an authenticator and without packages
+LONG_WAIT = timedelta(days=7)  # of all others
+UNCONFIRMED_WAIT = timedelta(days=14)  # of those, while no older address or session confirms
+SHARED_FOR = timedelta(days=90)  # co-owners vouch once they share a package for longer
+LEAST_VOUCHES = 2
+APPROVALS = 2  # by different people (POLICY 13)
+
+
+class Proof(StrEnum):
+    """What an applicant can show. Stored, so never reworded."""
+
+    PASSWORD = "password"
+    MAILBOX = "mailbox"  # a code mailed to a trusted, senior address of the account
+    BROWSER = "browser"  # a senior one
+    SESSION = "session"  # a live one that began 72 hours ago or earlier
+    PUBLISHED = "published_proof"
+    VOUCH = "vouch"  # of one co-owner
+
+
+CONFIRMING = frozenset({Proof.MAILBOX, Proof.SESSION})
+OWN = frozenset({Proof.PASSWORD, Proof.MAILBOX, Proof.BROWSER, Proof.SESSION})
+
+
+class Strength(IntEnum):
+    """How strong a case is, by the best kind of evidence it has shown."""
+
+    NONE = 0
+    OWN = 1  # two of password; mailbox; browser or session: together one kind
+    INDEPENDENT = 2  # published proof, vouching, or two people of the service
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """One proof that counts now. `ref`: of a vouch, whose."""
+
+    proof: Proof
+    at: datetime
+    ref: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vote:
+    """What one person of the service said."""
+
+    by: int
+    approve: bool
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryFacts:
+    """One case and the account it is about."""
+
+    factor: bool = False  # it has an authenticator, or had a senior one thirty days ago
+    owns_packages: bool = False
+    frozen: bool = False
+    shown: tuple[Shown, ...] = ()
+    co_owners: int = 0  # senior ones of its highest-impact package; more than half of them vouch
+    votes: tuple[Vote, ...] = ()
+    objected_at: datetime | None = None  # the newest objection
+    rival: Strength = Strength.NONE  # of the strongest other case
+
+    @property
+    def demanding(self) -> bool:
+        """It takes an independent kind and the long wait."""
+        return self.factor or self.owns_packages
+
+
+@dataclass(frozen=True)
+class Prove:
+    """More has to be shown: any kind, or, `independent`, one that does not rest on what the owner knows and holds."""
+
+    independent: bool
+
+
+@dataclass(frozen=True)
+class AskStaff:
+    """Disputed: nothing goes on by itself, two people of the service decide."""
+
+    approvals: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Somebody of the service refused it. The case is over; another may be opened."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Enough is shown. Until then whoever has a say may object."""
+
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A new address, a new password, and everything older is void."""
+
+
+Decision = Prove | AskStaff | Refused | Wait | Complete
+
+
+def decide(facts: RecoveryFacts, now: datetime) -> Decision:
+    """What a case leads to now. Rules run top to bottom; the first that applies decides. Raises nothing.
+
+    An objection, a freeze or a rival that is as strong stops the automatic way, and ends nothing by itself. One refusal
+    ends the case: refusing weakens nothing, and an owner who has more to show opens another.
+    Source: POLICY 10; POLICY 5, "both sides hold older proofs".
+    """
+    if any(not vote.approve for vote in facts.votes):
+        return Refused()
+    approved, kinds = approved_at(facts), _independent(facts)
+    if approved is not None:
+        kinds.append(approved)
+    own = own_at(facts.shown)
+    if own is not None and not facts.demanding:
+        kinds.append(own)
+    if disputed(facts):
+        if approved is None:
+            return AskStaff(len(_approvals(facts)))
+        kinds = [approved]  # what was disputed waits anew
+    if not kinds:
+        return Prove(independent=facts.demanding)
+    until = _until(facts, min(kinds))
+    return Complete() if now >= until else Wait(until)
+
+
+def strength(facts: RecoveryFacts) -> Strength:
+    """The best kind that was shown."""
+    if _independent(facts) or approved_at(facts) is not None:
+        return Strength.INDEPENDENT
+    return Strength.NONE if own_at(facts.shown) is None else Strength.OWN
+
+
+def disputed(facts: RecoveryFacts) -> bool:
+    """Somebody objected, the account is frozen, or another case is at least as strong. A weaker one changes nothing."""
+    mine = strength(facts)
+    if mine is Strength.NONE:
+        return facts.objected_at is not None
+    return facts.objected_at is not None or facts.frozen or facts.rival >= mine
+
+
+def own_at(shown: Iterable[Shown]) -> datetime | None:
+    """When two of password; mailbox; browser or session had been shown, which together are one kind; or None."""
+    first: dict[Proof, datetime] = {}
+    for one in shown:
+        if one.proof in OWN:
+            thing = Proof.BROWSER if one.proof is Proof.SESSION else one.proof
+            first[thing] = min(one.at, first.get(thing, one.at))
+    return sorted(first.values())[1] if len(first) > 1 else None
+
+
+def vouches_needed(co_owners: int) -> int:
+    """More than half of them, and at least two."""
+    return max(LEAST_VOUCHES, co_owners // 2 + 1)
+
+
+def _independent(facts: RecoveryFacts) -> list[datetime]:
+    """When each independent kind but staff's was shown."""
+    vouches = sorted({one.ref: one.at for one in facts.shown if one.proof is Proof.VOUCH}.values())
+    published = [one.at for one in facts.shown if one.proof is Proof.PUBLISHED]
+    needed = vouches_needed(facts.co_owners)
+    return [*([min(published)] if published else []), *vouches[needed - 1 : needed]]
+
+
+def _approvals(facts: RecoveryFacts) -> list[datetime]:
+    """When each person approved; what somebody said before an objection does not count after it."""
+    first: dict[int, datetime] = {}
+    for vote in facts.votes:
+        if facts.objected_at is None or vote.at > facts.objected_at:
+            first[vote.by] = min(vote.at, first.get(vote.by, vote.at))
+    return sorted(first.values())
+
+
+def approved_at(facts: RecoveryFacts) -> datetime | None:
+    """When the second person of the service had approved, or None."""
+    approvals = _approvals(facts)
+    return approvals[APPROVALS - 1] if len(approvals) >= APPROVALS else None
+
+
+def _until(facts: RecoveryFacts, begun: datetime) -> datetime:
+    """An address or session that confirms later shortens the long wait, and leaves seven days from then."""
+    if not facts.demanding:
+        return begun + WAIT
+    confirmed = min((one.at for one in facts.shown if one.proof in CONFIRMING), default=None)
+    longest = begun + UNCONFIRMED_WAIT
+    return longest if confirmed is None else min(longest, max(begun, confirmed) + LONG_WAIT)
+
+
+class NoVote(StrEnum):
+    """Why somebody of the service may not decide a case."""
+
+    TARGET = "target"
+    CO_OWNER = "co_owner"
+    VOTED = "voted"
+
+
+def may_vote(
+    voter: int, *, target: int, co_owners: Collection[int], votes: Iterable[Vote], objected_at: datetime | None
+) -> NoVote | None:
+    """Why this person may not vote, or None. Once each, and again after an objection. Source: POLICY 13."""
+    if voter == target:
+        return NoVote.TARGET
+    if voter in co_owners:
+        return NoVote.CO_OWNER
+    if any(vote.by == voter and (objected_at is None or vote.at > objected_at) for vote in votes):
+        return NoVote.VOTED
+    return None
