@@ -13,6 +13,7 @@ from authsvc import (
     freezes,
     mail,
     passwords,
+    proof_places,
     recovery,
     recovery_codes,
     totp,
@@ -193,6 +194,7 @@ def _delete_for_good(account_id: int, *, now: datetime) -> bool:
         recovery_codes.void(account_id, now=now)
         totp.erase(account_id)
         webauthn.erase(account_id)
+        proof_places.erase(account_id, now=now)
         freezes.release(account_id, now=now)
         accounts.erase(account_id, now=now)
         audit.record(EventType.ACCOUNT_DELETED, account_id=account_id, at=now)

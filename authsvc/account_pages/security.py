@@ -16,6 +16,7 @@ from authsvc import (
     holds,
     mandates,
     passwords,
+    proof_places,
     recovery_codes,
     sessions,
     tokens,
@@ -103,6 +104,7 @@ def security() -> ResponseReturnValue:
         keys_only=_keys_only(who, authenticators, now),
         recovery_codes={"left": left, "made_at": made_at} if authenticators else None,
         addresses=[_address(a) for a in accounts.addresses(who.account_id)],
+        proof_places=proof_places.places(who.account_id, now=now),
         sessions=[_session(s, who.session_id, now) for s in sessions.of_account(who.account_id, now=now)],
         browsers=[
             {

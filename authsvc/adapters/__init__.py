@@ -16,7 +16,7 @@ from authsvc.adapters.http import HttpAnswer, HttpClient, HttpFault
 from authsvc.adapters.rdap import RdapClient
 from authsvc.adapters.smtp import MailNotSent, MailTransport
 from authsvc.core.config import Settings
-from authsvc.core.evidence import DnsEvidence, Place, RdapEvidence
+from authsvc.core.evidence import DnsEvidence, DnsFault, Place, RdapEvidence
 
 __all__ = [
     "Adapters",
@@ -33,10 +33,14 @@ __all__ = [
 
 
 class Dns(Protocol):
-    """Where does mail for a domain go?"""
+    """Where does mail for a domain go, and which texts stand at a name?"""
 
     def look_up(self, domain: str) -> DnsEvidence:
         """Look at an A-label domain, within three seconds. Raises nothing: a fault is evidence."""
+        ...
+
+    def txt(self, name: str) -> frozenset[str] | DnsFault:
+        """The texts published at exactly this name, within three seconds. Raises nothing."""
         ...
 
 

@@ -19,6 +19,8 @@ import dns.message
 import dns.name
 import dns.query
 import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
 import dns.resolver
 
 from authsvc.core.domain_names import registrable_domain
@@ -70,6 +72,20 @@ class DnsClient:
         looks = [_Look(resolver, deadline, self._try_seconds) for resolver in resolvers]
         with ThreadPoolExecutor(len(looks)) as pool:
             return _agreed(list(pool.map(lambda look: look.mail_of(domain), looks)))
+
+    def txt(self, name: str) -> frozenset[str] | DnsFault:
+        """The texts at exactly this A-label name that every resolver sees; a fault where one gives no answer.
+
+        Aliases are not followed: whoever holds what one points at would speak for the name. Raises nothing.
+        """
+        deadline = time.monotonic() + self._look_up_seconds
+        texts: list[frozenset[str]] = []
+        for resolver in (self._resolvers or _system_resolvers())[:2]:
+            seen = _Look(resolver, deadline, self._try_seconds).texts_at(name)
+            if isinstance(seen, DnsFault):
+                return seen
+            texts.append(seen)
+        return frozenset.intersection(*texts) if texts else DnsFault.TIMEOUT
 
 
 def _agreed(seen: list[DnsEvidence]) -> DnsEvidence:
@@ -136,6 +152,16 @@ class _Look:
             name_servers=name_servers,
             missing=self._missing(zone, hosts, name_servers),
         )
+
+    def texts_at(self, name: str) -> frozenset[str] | DnsFault:
+        """The texts of the TXT records whose owner is the name itself."""
+        at = dns.name.from_text(name)
+        try:
+            response = self._exchange(dns.message.make_query(at, "TXT", use_edns=0, payload=EDNS_PAYLOAD))
+        except _Fault as stopped:
+            return stopped.fault
+        found = response.get_rrset(response.answer, at, dns.rdataclass.IN, dns.rdatatype.TXT)
+        return frozenset(b"".join(record.strings).decode("utf-8", "replace") for record in found or ())
 
     def _missing(self, own: str, hosts: Iterable[MailHost], name_servers: Iterable[str]) -> tuple[str, ...]:
         """Registrable domains of servers that do not exist, other than `own`; a fault is no sign of that."""

@@ -79,6 +79,8 @@ class Action(StrEnum):
     VERIFY_ADDRESS = "address:verify"
     REMOVE_ADDRESS = "address:remove"
     CHANGE_PRIMARY_ADDRESS = "address:make_primary"
+    LINK_PROOF_PLACE = "proof_place:link"
+    UNLINK_PROOF_PLACE = "proof_place:unlink"
     REVOKE_TOKEN = "token:revoke"
     STEP_UP = "step_up:prove"
     END_HOLD = "hold:end"

@@ -53,6 +53,9 @@ class Settings:
     allowed_aaguids: str = setting("", "comma-separated models of key that may be enrolled, if attested; empty: any")
     workers: int = setting(0, "web server processes; 0: one for each core. In-memory limits are divided by it")
     geoip_file: str = setting("", "GeoIP file in the MaxMind DB format, for places and countries; empty: none")
+    proof_forges: str = setting(
+        "", "comma-separated HOST=URL, where {id} in the URL stands for a repository's immutable id; empty: none"
+    )
     metrics_token: str = setting("", "bearer token for /metrics from beyond loopback; empty: loopback only")
 
     @property
@@ -90,6 +93,11 @@ class Settings:
         """The models of `allowed_aaguids`. Raises ValueError for what is no AAGUID."""
         return frozenset(UUID(text.strip()) for text in self.allowed_aaguids.split(",") if text.strip())
 
+    @property
+    def forges(self) -> dict[str, str]:
+        """The URL template of each forge in `proof_forges`, by host. Raises ValueError for what is no pair."""
+        return dict(part.strip().split("=", 1) for part in self.proof_forges.split(",") if part.strip())
+
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query or parts.fragment:
@@ -109,6 +117,13 @@ class Settings:
             raise SettingError(f"{PREFIX}ALLOWED_AAGUIDS must hold AAGUIDs, not {self.allowed_aaguids!r}") from None
         if listed and not self.attestation_roots_file:
             raise SettingError(f"{PREFIX}ALLOWED_AAGUIDS needs {PREFIX}ATTESTATION_ROOTS_FILE to be checked against")
+        try:
+            templates = self.forges.values()
+        except ValueError:
+            raise SettingError(f"{PREFIX}PROOF_FORGES must hold HOST=URL, not {self.proof_forges!r}") from None
+        schemes = ("https://", "http://") if self.allow_loopback_targets else ("https://",)
+        if not all(url.startswith(schemes) and "{id}" in url.partition("//")[2].partition("/")[2] for url in templates):
+            raise SettingError(f"{PREFIX}PROOF_FORGES needs https URLs with {{id}} in their path")
         if not self.database.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise SettingError(f"{PREFIX}DATABASE_URL must start with sqlite:/// or postgresql+psycopg://")
         if not self.smtp_url.startswith(("smtp://", "smtps://", "file:")):

@@ -29,6 +29,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "account": (300, 60),
     "device": (60, 60),
     "mail_check": (60, 3600),
+    "proof": (30, 600),  # each asks a server that somebody named, and waits for it
     "token": (1200, 60),
     "slowed": (6, 60),  # sign-ins of strangers from a network that tripped a detector (decision 0015)
 }

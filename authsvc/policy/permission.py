@@ -41,6 +41,8 @@ TABLE: dict[Action, Rule] = {
     Action.VERIFY_ADDRESS: Rule(in_hold=True),
     Action.REMOVE_ADDRESS: Rule(in_hold=False, step_up=True),
     Action.CHANGE_PRIMARY_ADDRESS: Rule(in_hold=False, step_up=True),
+    Action.LINK_PROOF_PLACE: Rule(in_hold=False, step_up=True),
+    Action.UNLINK_PROOF_PLACE: Rule(in_hold=False, step_up=True),
     Action.SIGN_IN_TO_CLIENT: Rule(in_hold=True),
     Action.GRANT_READ: Rule(in_hold=True),
     Action.GRANT_WRITE: Rule(in_hold=False, step_up=True),
