@@ -23,6 +23,7 @@ CAUSE_WORDS: dict[HoldCause, str] = {
     HoldCause.DOUBTFUL_MAILBOX: "Something is odd about the domain of your mail address.",
     HoldCause.OPERATOR: "The people who run this service asked for it.",
     HoldCause.FREEZE: "The account was frozen and opened again.",
+    HoldCause.RECOVERY: "The account was recovered.",
     HoldCause.REPLACED: "A lost second step was replaced with a recovery code.",
 }
 

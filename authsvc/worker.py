@@ -18,6 +18,7 @@ from authsvc import (
     audit,
     browser_actions,
     budgets,
+    cases,
     domains,
     email_codes,
     login,
@@ -33,7 +34,7 @@ from authsvc.core import db
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = timedelta(seconds=1)
-CODES_FOR_OWNERS = frozenset({"login_code", "step_up_code"})
+CODES_FOR_OWNERS = frozenset({"login_code", "step_up_code", "recovery_case_code"})
 KEPT_FOR = timedelta(days=7)  # spent codes, ended sign-ins and idle budgets, for questions afterwards
 
 
@@ -53,6 +54,7 @@ def _purge(now: datetime) -> None:
         access.purge(before=now - KEPT_FOR)
         login.purge(before=now - KEPT_FOR)
         recovery.purge(before=now - KEPT_FOR)
+        cases.purge(before=now - KEPT_FOR)
         account_pages.purge(before=now - KEPT_FOR)
         account_pages.forget_removed(now=now)
         browser_actions.purge(before=now - KEPT_FOR)
@@ -72,6 +74,8 @@ def _may_leave(kind: str, account_id: int | None, recipient: str, now: datetime)
 TASKS = (
     Task("mail", LOOK_EVERY, lambda now: mail.deliver(now=now, may_leave=_may_leave)),
     Task("resets", LOOK_EVERY, lambda now: recovery.process_resets(now=now)),
+    Task("recovery proofs", LOOK_EVERY, lambda now: cases.process(now=now)),
+    Task("recoveries", timedelta(minutes=1), lambda now: cases.tend(now=now)),
     Task("audit chain", LOOK_EVERY, lambda now: audit.chain_new_events()),
     Task("domains", timedelta(seconds=10), lambda now: domains.sweep(limit=20, now=now)),
     Task("unfinished sign-ins", timedelta(minutes=1), lambda now: login.tell_unfinished(now=now)),

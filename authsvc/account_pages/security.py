@@ -11,6 +11,7 @@ from authsvc import (
     access,
     accounts,
     audit,
+    cases,
     devices,
     domains,
     holds,
@@ -90,6 +91,7 @@ def security() -> ResponseReturnValue:
             "ends_at": hold.ends_at,
             "may_end": may_end(who),
         },
+        recoveries=cases.standing(who.account_id, now=now),
         going_at=removal.due_at(who.account_id),
         mandate=mandate
         and {

@@ -27,7 +27,21 @@ CHANGES = {  # by the name of the action
     "consent:write": "a site that may write",
     "hold:end": "waiting to end early",
     "account:delete": "the account to delete",
+    "recovery:vouch": "vouching for somebody",
     "weaker_ways:switch": "which second steps count",
+}
+RECOVERY_PROOFS = {  # by their name in `policy/recovery.py`
+    "password": "the password",
+    "mailbox": "that they read one of its addresses",
+    "browser": "a known browser",
+    "session": "a session",
+    "published_proof": "a published proof",
+    "vouch": "the word of a co-owner",
+}
+OBJECTORS = {
+    "address": "a reader of a trusted address",
+    "session": "somebody signed in",
+    "co_owner": "a co-owner",
 }
 UNUSUAL = frozenset(
     {
@@ -51,6 +65,11 @@ UNUSUAL = frozenset(
         EventType.TOKEN_REUSED,
         EventType.ACCOUNT_FROZEN,
         EventType.UNFREEZING_VETOED,
+        EventType.RECOVERY_OPENED,
+        EventType.RECOVERY_PROOF_SHOWN,
+        EventType.RECOVERY_BEGUN,
+        EventType.RECOVERY_OBJECTED,
+        EventType.RECOVERY_COMPLETED,
         EventType.ACCOUNT_DISABLED,
     }
 )
@@ -107,6 +126,19 @@ SENTENCES: dict[EventType, str] = {
     EventType.DISPUTED_ITEM_KEPT: "“{item}” kept after the freeze",
     EventType.DISPUTED_ITEM_DROPPED: "“{item}” not kept after the freeze",
     EventType.UNFREEZING_VETOED: "Opening the account was objected to",
+    EventType.RECOVERY_OPENED: "Somebody asked to recover this account",
+    EventType.RECOVERY_PROOF_SHOWN: "Whoever asked to recover this account showed {proof}",
+    EventType.RECOVERY_PROOF_FAILED: "Whoever asked to recover this account could not show {proof}",
+    EventType.RECOVERY_BEGUN: "A request to recover this account showed enough for everybody to be told",
+    EventType.RECOVERY_VOUCHED: "Vouched for {whom}, who asked to recover their account",
+    EventType.RECOVERY_OBJECTED: "The request to recover this account was objected to by {who}",
+    EventType.RECOVERY_ASKED_STAFF: "Whoever asked to recover this account asked for people to look",
+    EventType.RECOVERY_VIEWED: "A request to recover this account was looked at",
+    EventType.RECOVERY_APPROVED: "A request to recover this account was approved",
+    EventType.RECOVERY_REFUSED: "A request to recover this account was refused",
+    EventType.RECOVERY_ADDRESS_PROVED: "Whoever asked to recover this account confirmed the new address {email}",
+    EventType.RECOVERY_COMPLETED: "Account recovered; {email} is its main address",
+    EventType.RECOVERY_ENDED: "A request to recover this account is over: {outcome}",
     EventType.REMOVAL_BEGUN: "“{label}” is to be removed in three days",
     EventType.REMOVAL_STOPPED: "Removal of “{label}” was stopped",
     EventType.AUTHENTICATOR_REPLACED: "Lost “{label}” replaced with a recovery code",
@@ -136,6 +168,10 @@ def _words(detail: dict[str, object]) -> _Blank:
         words["proved"] = " and ".join(PROOFS.get(str(way), str(way)) for way in proved)
     if "factor" in detail:
         words["factor"] = PROOFS.get(str(detail["factor"]), str(detail["factor"]))
+    if "proof" in detail:
+        words["proof"] = RECOVERY_PROOFS.get(str(detail["proof"]), str(detail["proof"]))
+    if "who" in detail:
+        words["who"] = OBJECTORS.get(str(detail["who"]), str(detail["who"]))
     if "action" in detail:
         words["action"] = CHANGES.get(str(detail["action"]), str(detail["action"]))
     if detail.get("cause") in list(HoldCause):

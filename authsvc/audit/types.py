@@ -57,6 +57,19 @@ class EventType(StrEnum):
     DISPUTED_ITEM_KEPT = "account:disputed_item:kept"
     DISPUTED_ITEM_DROPPED = "account:disputed_item:dropped"
     UNFREEZING_VETOED = "account:unfreezing:vetoed"
+    RECOVERY_OPENED = "account:recovery:opened"
+    RECOVERY_PROOF_SHOWN = "account:recovery_proof:shown"
+    RECOVERY_PROOF_FAILED = "account:recovery_proof:failed"
+    RECOVERY_BEGUN = "account:recovery:begun"
+    RECOVERY_VOUCHED = "account:recovery:vouched"
+    RECOVERY_OBJECTED = "account:recovery:objected"
+    RECOVERY_ASKED_STAFF = "account:recovery:asked_staff"
+    RECOVERY_VIEWED = "account:recovery:viewed"
+    RECOVERY_APPROVED = "account:recovery:approved"
+    RECOVERY_REFUSED = "account:recovery:refused"
+    RECOVERY_ADDRESS_PROVED = "account:recovery_address:proved"
+    RECOVERY_COMPLETED = "account:recovery:completed"
+    RECOVERY_ENDED = "account:recovery:ended"
     REMOVAL_BEGUN = "account:removal:begun"
     REMOVAL_STOPPED = "account:removal:stopped"
     AUTHENTICATOR_REPLACED = "account:authenticator:replaced"
@@ -106,6 +119,9 @@ FAILURES = frozenset(
         EventType.RESET_SENT,
         EventType.RESET_DEFERRED,
         EventType.RESET_REFUSED,
+        EventType.RECOVERY_OPENED,
+        EventType.RECOVERY_PROOF_FAILED,
+        EventType.RECOVERY_ASKED_STAFF,
     }
 )
 

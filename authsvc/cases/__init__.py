@@ -1,9 +1,33 @@
 """Account recovery, for whoever lost every factor or whose mail domain lapsed (POLICY 10).
 
-What a case needs and who decides is in `policy/recovery.py`.
+A case is opened by anybody for any name; what it needs, how long it waits and who decides is in `policy/recovery.py`.
+
+Verbs, for pages: standing (what an owner should know); for staff: queue, look_at, vote; for the worker: process (codes
+and places), tend (ends and mails), purge.
 """
 
-from authsvc.cases import models as models
+from authsvc.cases import views, vouching
+from authsvc.cases.asking import process
 from authsvc.cases.blueprint import bp
+from authsvc.cases.reading import of_account as standing
+from authsvc.cases.service import purge, tend
+from authsvc.cases.staff import CaseLine, CaseView, Moment, ProofView, Queue, VoteView, look_at, queue, vote
 
-__all__ = ["bp"]
+__all__ = [
+    "CaseLine",
+    "CaseView",
+    "Moment",
+    "ProofView",
+    "Queue",
+    "VoteView",
+    "bp",
+    "look_at",
+    "process",
+    "purge",
+    "queue",
+    "standing",
+    "tend",
+    "views",
+    "vote",
+    "vouching",
+]

@@ -32,8 +32,10 @@ class Case(Row):
     objection_event: Mapped[str] = mapped_column(String(22), index=True)  # of the links that object
     asked_staff_at: Mapped[datetime | None]
     statement: Mapped[str] = mapped_column(Text, default="")  # what the applicant says to the people of the service
-    mailbox: Mapped[str | None] = mapped_column(String(320))  # a code is to be mailed there if it is the account's
-    mailbox_asked_at: Mapped[datetime | None] = mapped_column(index=True)  # the worker empties it
+    asked_for: Mapped[str | None] = mapped_column(String(10))  # mailbox or place: the worker looks, and empties it
+    asked_about: Mapped[str] = mapped_column(String(320), default="")  # which, as typed
+    asked_at: Mapped[datetime | None] = mapped_column(index=True)
+    answer: Mapped[str | None] = mapped_column(String(20))  # why a place was refused; told once a kind is verified
     claimed_until: Mapped[datetime | None]
     new_email: Mapped[str | None] = mapped_column(String(320))
     new_email_proved_at: Mapped[datetime | None]

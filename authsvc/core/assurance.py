@@ -88,6 +88,8 @@ class Action(StrEnum):
     DELETE_ACCOUNT = "account:delete"
     REPLACE_AUTHENTICATOR = "authenticator:replace"
     STOP_REMOVAL = "removal:stop"
+    VOUCH = "recovery:vouch"
+    OBJECT_TO_RECOVERY = "recovery:object"
     SIGN_IN_TO_CLIENT = "client:sign_in"
     GRANT_READ = "grant:read"
     GRANT_WRITE = "grant:write"

@@ -3,10 +3,12 @@
 Whether a mandate follows, and what meets it, is `policy.mandate`'s affair; `login` enforces it.
 
 Verbs: in_force (what a sign-in must meet), unmet (is there one that nothing enrolled meets?), upcoming (in force, or
-still to come), has_mandate, owns_packages, may_keep_only (may the others go?), require (by hand), link_account (a name
-registered), apply (the worker's task); and the operators' commands `impact` and `mandates`.
+still to come), has_mandate, owns_packages, is_owner (as a condition of queries), may_keep_only (may the others go?),
+co_owners (who maintains a package as well), require (by hand), link_account (a name registered), apply (the worker's
+task); and the operators' commands `impact` and `mandates`.
 """
 
+from authsvc.mandates.co_owners import CoOwners, co_owners
 from authsvc.mandates.commands import GROUPS as commands
 from authsvc.mandates.service import (
     apply,
@@ -21,7 +23,9 @@ from authsvc.mandates.service import (
 )
 
 __all__ = [
+    "CoOwners",
     "apply",
+    "co_owners",
     "commands",
     "has_mandate",
     "in_force",

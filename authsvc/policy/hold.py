@@ -21,6 +21,7 @@ class HoldCause(StrEnum):
     OPERATOR = "operator"
     FREEZE = "freeze"
     REPLACED = "replaced"
+    RECOVERY = "recovery"
 
 
 def duration(cause: HoldCause, *, owns_packages: bool, mandated: bool) -> timedelta:

@@ -31,6 +31,8 @@ TABLE: dict[Action, Rule] = {
     Action.DELETE_ACCOUNT: Rule(in_hold=False, under_unmet_mandate=True, step_up=True),
     Action.REPLACE_AUTHENTICATOR: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
     Action.STOP_REMOVAL: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
+    Action.VOUCH: Rule(in_hold=False, step_up=True),
+    Action.OBJECT_TO_RECOVERY: Rule(in_hold=True, under_unmet_mandate=True),
     Action.RENAME_AUTHENTICATOR: Rule(in_hold=False),
     Action.ADD_AUTHENTICATOR: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
     Action.REMOVE_AUTHENTICATOR: Rule(in_hold=False, step_up=True),
@@ -114,10 +116,10 @@ def step_up_proofs(
 
     `senior`: kinds of those whose proof counts for this action. A key without user verification stands only beside
     the password (attack W03). Accounts without a senior authenticator prove password and mailbox, which never ends a
-    hold; where the mailbox is lost, password and senior browser add one junior thing, unless others depend on the
-    account. Any senior authenticator freezes and keeps what was to be removed. Nothing will do where keys are the only
-    proofs (`login.keys_alone`) and none is senior yet. What was lost is replaced by any senior
-    authenticator or the password, each beside a recovery code.
+    hold nor vouches; where the mailbox is lost, password and senior browser add one junior thing, unless others depend
+    on the account. Any senior authenticator freezes and keeps what was to be removed. Nothing will do where keys are
+    the only proofs (`login.keys_alone`) and none is senior yet. What was lost is replaced by any senior authenticator
+    or the password, each beside a recovery code.
     """
     kinds = frozenset(senior) & AUTHENTICATORS
     if action is Action.REPLACE_AUTHENTICATOR:
@@ -133,7 +135,7 @@ def step_up_proofs(
         return StepUpProofs(())
     if Factor.TOTP in kinds:
         return StepUpProofs((frozenset({Factor.TOTP}),))
-    if action is Action.END_HOLD:
+    if action in {Action.END_HOLD, Action.VOUCH}:
         return StepUpProofs(())
     if mailbox_usable:
         return StepUpProofs((frozenset({Factor.PASSWORD}),), mailbox=True)

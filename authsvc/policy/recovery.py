@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
+from authsvc.policy.mandate import Impact
+
 WAIT = timedelta(hours=72)  # of accounts without an authenticator and without packages
 LONG_WAIT = timedelta(days=7)  # of all others
 UNCONFIRMED_WAIT = timedelta(days=14)  # of those, while no older address or session confirms
@@ -127,7 +129,7 @@ def decide(facts: RecoveryFacts, now: datetime) -> Decision:
         kinds.append(own)
     if disputed(facts):
         if approved is None:
-            return AskStaff(len(_approvals(facts)))
+            return AskStaff(approvals(facts))
         kinds = [approved]  # what was disputed waits anew
     if not kinds:
         return Prove(independent=facts.demanding)
@@ -182,10 +184,15 @@ def _approvals(facts: RecoveryFacts) -> list[datetime]:
     return sorted(first.values())
 
 
+def approvals(facts: RecoveryFacts) -> int:
+    """How many people of the service approved, as far as it still counts."""
+    return len(_approvals(facts))
+
+
 def approved_at(facts: RecoveryFacts) -> datetime | None:
     """When the second person of the service had approved, or None."""
-    approvals = _approvals(facts)
-    return approvals[APPROVALS - 1] if len(approvals) >= APPROVALS else None
+    times = _approvals(facts)
+    return times[APPROVALS - 1] if len(times) >= APPROVALS else None
 
 
 def _until(facts: RecoveryFacts, begun: datetime) -> datetime:
@@ -195,6 +202,12 @@ def _until(facts: RecoveryFacts, begun: datetime) -> datetime:
     confirmed = min((one.at for one in facts.shown if one.proof in CONFIRMING), default=None)
     longest = begun + UNCONFIRMED_WAIT
     return longest if confirmed is None else min(longest, max(begun, confirmed) + LONG_WAIT)
+
+
+def reach(impact: Impact) -> tuple[bool, bool, bool, int, int, float]:
+    """What to sort packages by: the one of the highest impact is the greatest."""
+    downloads, dependents = impact.weekly_downloads or 0, impact.dependents or 0
+    return impact.is_high, impact.many_downloads, impact.many_dependents, downloads, dependents, -impact.best_rank
 
 
 class NoVote(StrEnum):

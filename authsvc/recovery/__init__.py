@@ -3,12 +3,13 @@
 And opening a frozen account again (POLICY 5).
 
 Verbs: request_reset (any text, known or not), process_resets (the worker's task), veto (an objection to opening an
-account after a wait), purge.
+account after a wait), gate (what the reset gate says of an address), purge.
 """
 
 from authsvc.recovery import unfreeze_views
+from authsvc.recovery.gate import gate
 from authsvc.recovery.service import process_resets, purge, request_reset
 from authsvc.recovery.unfreezing import veto
 from authsvc.recovery.views import bp
 
-__all__ = ["bp", "process_resets", "purge", "request_reset", "unfreeze_views", "veto"]
+__all__ = ["bp", "gate", "process_resets", "purge", "request_reset", "unfreeze_views", "veto"]

@@ -79,6 +79,7 @@ def test_under_an_unmet_mandate_one_reads_ends_revokes_and_enrols_and_nothing_el
         Action.DELETE_ACCOUNT,
         Action.REPLACE_AUTHENTICATOR,
         Action.STOP_REMOVAL,
+        Action.OBJECT_TO_RECOVERY,
     }
     waits = isinstance(free, Allowed) and action not in allowed
     assert decide(action, replace(caller, mandate_unmet=True)) == (Refused("mandate_unmet") if waits else free)
@@ -125,6 +126,11 @@ def test_a_recovery_code_is_never_a_step_up() -> None:
     for senior in ({Factor.TOTP}, {Factor.PASSKEY}, set[Factor]()):
         proofs = step_up_proofs(Action.CHANGE_PASSWORD, senior, mailbox_usable=True)
         assert not proofs.met_by(frozenset({Factor.RECOVERY_CODE}), mailbox_checked=True)
+
+
+def test_password_and_mailbox_do_not_vouch_for_anybody() -> None:
+    assert step_up_proofs(Action.VOUCH, (), mailbox_usable=True, senior_browser=True).any_of == ()
+    assert step_up_proofs(Action.VOUCH, {Factor.TOTP}, mailbox_usable=True).any_of == (frozenset({Factor.TOTP}),)
 
 
 def test_where_keys_alone_count_and_none_is_senior_nothing_will_do() -> None:

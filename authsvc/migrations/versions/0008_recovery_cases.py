@@ -32,8 +32,10 @@ def upgrade() -> None:
         sa.Column("objection_event", sa.String(length=22), nullable=False),
         sa.Column("asked_staff_at", sa.DateTime(), nullable=True),
         sa.Column("statement", sa.Text(), nullable=False),
-        sa.Column("mailbox", sa.String(length=320), nullable=True),
-        sa.Column("mailbox_asked_at", sa.DateTime(), nullable=True),
+        sa.Column("asked_for", sa.String(length=10), nullable=True),
+        sa.Column("asked_about", sa.String(length=320), nullable=False),
+        sa.Column("asked_at", sa.DateTime(), nullable=True),
+        sa.Column("answer", sa.String(length=20), nullable=True),
         sa.Column("claimed_until", sa.DateTime(), nullable=True),
         sa.Column("new_email", sa.String(length=320), nullable=True),
         sa.Column("new_email_proved_at", sa.DateTime(), nullable=True),
@@ -43,7 +45,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_recovery_cases")),
         sa.UniqueConstraint("digest", name=op.f("uq_recovery_cases_digest")),
     )
-    for column in ("account_id", "expires_at", "mailbox_asked_at", "objection_event"):
+    for column in ("account_id", "asked_at", "expires_at", "objection_event"):
         op.create_index(op.f(f"ix_recovery_cases_{column}"), "recovery_cases", [column])
     op.create_table(
         "case_proofs",

@@ -1,0 +1,167 @@
+"""A case as it stands: its row, the account it is about, and the facts that `policy/recovery.py` judges."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+
+from authsvc import accounts, mandates
+from authsvc.accounts import AccountView
+from authsvc.cases.models import Case, CaseObjection, CaseProof, CaseVote
+from authsvc.core import crypto, db
+from authsvc.core.errors import Gone
+from authsvc.policy import recovery as policy
+from authsvc.policy.recovery import OWN, Decision, Proof, RecoveryFacts, Shown, Strength, Vote
+
+NOBODY = 0  # no account has this number
+LIFE = timedelta(days=30)
+MATURE_FOR = timedelta(days=7)  # after the wait
+
+ENDED_WORDS = {
+    "completed": "The account was recovered by it, and it cannot be used again.",
+    "withdrawn": "It was withdrawn.",
+    "refused": "The people who run this service refused it. If you can show more, open another.",
+    "superseded": "The account was recovered by another request.",
+}
+
+
+class CaseGone(Gone):
+    """The case was completed, withdrawn, refused or superseded, is too old, or was never there."""
+
+    title = "This request is over"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """A live case. `account` is None where there is none of that name, or none that may be recovered."""
+
+    id: int
+    typed: str
+    account: AccountView | None
+    created_at: datetime
+    expires_at: datetime
+    begun_at: datetime | None
+    told_until: datetime | None
+    asked_staff_at: datetime | None
+    statement: str
+    ip: str
+    browser: str
+    browser_digest: bytes | None
+    proof_token: str
+    objection_event: str
+    asked_for: str | None
+    answer: str | None
+    new_email: str | None
+    new_email_proved_at: datetime | None
+    facts: RecoveryFacts
+
+    @property
+    def strength(self) -> Strength:
+        """The best kind of evidence it has shown."""
+        return policy.strength(self.facts)
+
+    def decision(self, now: datetime) -> Decision:
+        """What it leads to now; never complete before the time that everybody was told."""
+        decision = policy.decide(self.facts, now)
+        if isinstance(decision, policy.Complete) and (self.told_until is None or now < self.told_until):
+            return policy.Wait(self.told_until or now)
+        return decision
+
+
+def find(token: str, *, now: datetime) -> Open:
+    """The live case of an applicant's token. Raises CaseGone, which says how it ended."""
+    query = select(Case).where(Case.digest == crypto.digest(token)).execution_options(populate_existing=True)
+    row = db.session().scalar(query) if token else None
+    if row is not None and row.ended_at is not None:
+        raise CaseGone(f"case {row.id} ended", message=ENDED_WORDS.get(row.outcome or "", CaseGone.message))
+    if row is None or row.expires_at <= now:
+        raise CaseGone("no live case")
+    return view(row, now=now)
+
+
+def get(case_id: int, *, now: datetime) -> Open | None:
+    """The live case of that id, if it is about an account."""
+    row = db.session().get(Case, case_id)
+    if row is None or row.ended_at is not None or row.expires_at <= now:
+        return None
+    db.session().refresh(row)
+    found = view(row, now=now)
+    return found if found.account is not None else None
+
+
+def of_account(account_id: int, *, now: datetime) -> list[Open]:
+    """Live cases about the account that showed a kind of evidence once, oldest first."""
+    return [view(row, now=now) for row in _live_rows(account_id, now=now)]
+
+
+def _live_rows(account_id: int, *, now: datetime) -> list[Case]:
+    query = select(Case).where(
+        Case.account_id == account_id, Case.ended_at.is_(None), Case.expires_at > now, Case.begun_at.is_not(None)
+    )
+    return list(db.session().scalars(query.order_by(Case.id).execution_options(populate_existing=True)))
+
+
+_COPIED = tuple(name for name in Open.__dataclass_fields__ if name not in {"account", "facts"})
+
+
+def view(row: Case, *, now: datetime) -> Open:
+    """A row as of now."""
+    account = accounts.get(row.account_id) if row.account_id is not None else None
+    if account is not None and account.disabled:  # outwardly like none (POLICY 5)
+        account = None
+    facts = _facts(row, account, now=now) if account is not None else _facts_of_nobody(now=now)
+    return Open(account=account, facts=facts, **{name: getattr(row, name) for name in _COPIED})
+
+
+def _facts(row: Case, account: AccountView, *, now: datetime, rivals: bool = True) -> RecoveryFacts:
+    together = mandates.co_owners(account.id, now=now)
+    factor = bool(accounts.enrolled_ids(account.id)) or bool(
+        accounts.seniors_at(account.id, now - accounts.NOTICES_AFTER_REMOVAL)  # whoever broke in may have removed it
+    )
+    others = [r for r in _live_rows(account.id, now=now) if r.id != row.id] if rivals else []
+    return RecoveryFacts(
+        factor=factor,
+        owns_packages=mandates.owns_packages(account.id),
+        frozen=account.frozen,
+        shown=tuple(shown(row.id, account, vouchers=together.vouchers, now=now)),
+        co_owners=together.count,
+        votes=tuple(_votes(row.id)),
+        objected_at=_objected_at(row.id),
+        rival=max((policy.strength(_facts(r, account, now=now, rivals=False)) for r in others), default=Strength.NONE),
+    )
+
+
+def _facts_of_nobody(*, now: datetime) -> RecoveryFacts:
+    """The same questions about an account that does not exist, so that the time tells nothing."""
+    together = mandates.co_owners(NOBODY, now=now)
+    factor = bool(accounts.enrolled_ids(NOBODY) or accounts.seniors_at(NOBODY, now) or accounts.addresses(NOBODY))
+    return RecoveryFacts(factor=factor, owns_packages=mandates.owns_packages(NOBODY), co_owners=together.count)
+
+
+def shown(case_id: int, account: AccountView, *, vouchers: frozenset[int], now: datetime) -> list[Shown]:
+    """The proofs of a case that count now.
+
+    What the owner knows or holds counts in the epoch in which it was shown (POLICY 6), a mailbox while its address is
+    trusted, a vouch while whose it is may still vouch.
+    """
+    trusted = {a.id for a in accounts.with_a_say(account.id, now=now) if a.removed_at is None}
+    found = []
+    for row in db.session().scalars(select(CaseProof).where(CaseProof.case_id == case_id).order_by(CaseProof.id)):
+        proof = Proof(row.proof)
+        stale = (
+            (proof in OWN and row.epoch != account.epoch)
+            or (proof is Proof.MAILBOX and row.ref not in trusted)
+            or (proof is Proof.VOUCH and row.ref not in vouchers)
+        )
+        if not stale:
+            found.append(Shown(proof=proof, at=row.shown_at, ref=row.ref))
+    return found
+
+
+def _votes(case_id: int) -> list[Vote]:
+    rows = db.session().scalars(select(CaseVote).where(CaseVote.case_id == case_id).order_by(CaseVote.id))
+    return [Vote(by=row.staff_id, approve=row.approve, at=row.at) for row in rows]
+
+
+def _objected_at(case_id: int) -> datetime | None:
+    return db.session().scalar(select(func.max(CaseObjection.at)).where(CaseObjection.case_id == case_id))

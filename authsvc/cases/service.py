@@ -1,0 +1,177 @@
+"""Opening a case, showing proofs in it, withdrawing it (POLICY 10).
+
+A case can be opened for any text, and nothing that the applicant sees depends on whether an account stands behind it
+until a kind of evidence was verified: a wrong proof, a right one that stands alone, and any proof for a name that
+nobody has are answered alike.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import delete, select
+
+from authsvc import (
+    access,
+    accounts,
+    audit,
+    budgets,
+    devices,
+    dispute_links,
+    email_codes,
+    passwords,
+    proof_places,
+    sessions,
+)
+from authsvc.accounts import AccountView
+from authsvc.audit import EventType
+from authsvc.cases import reading, telling
+from authsvc.cases.models import Case, CaseObjection, CaseProof, CaseVote
+from authsvc.cases.reading import LIFE, Open
+from authsvc.core import crypto, db
+from authsvc.core.errors import TooMany
+from authsvc.core.web import Client
+from authsvc.policy.recovery import OWN, Proof
+
+MAX_STATEMENT = 1000
+
+
+def open_case(typed: str, *, browser_token: str, client: Client, now: datetime) -> str:
+    """Write a case down, whatever was typed; returns the applicant's token, which is kept as a digest alone."""
+    found = accounts.find(typed) or accounts.find_frozen(typed)
+    account = None if found is None or found.disabled else found
+    token = crypto.random_token()
+    row = Case(
+        digest=crypto.digest(token),
+        typed=typed,
+        account_id=account.id if account else None,
+        ip=client.ip,
+        browser=client.browser,
+        browser_digest=crypto.digest(browser_token) if browser_token else None,
+        created_at=now,
+        expires_at=now + LIFE,
+        proof_token=proof_places.new_token(),
+        objection_event=dispute_links.new_event(),
+    )
+    db.session().add(row)
+    db.session().flush()
+    if account is not None:
+        audit.record(EventType.RECOVERY_OPENED, account_id=account.id, at=now, client=client)
+    return token
+
+
+def _share(case: Open, browser_token: str) -> budgets.Share:
+    """Whose budget guesses are charged to: a known browser's own, or that of all strangers."""
+    browser = devices.find(browser_token, case.account.id) if case.account else None
+    return browser.id if browser else None
+
+
+def note_proof(
+    case_id: int, account: AccountView, proof: Proof, *, ref: int = 0, client: Client | None, now: datetime
+) -> None:
+    """Store what was verified, once, and let follow what it calls for. Locks the account.
+
+    What the owner knows or holds counts in the epoch in which it was shown: where that rose meanwhile, nothing is
+    stored.
+    """
+    epoch = accounts.lock(account.id).epoch
+    if proof in OWN and epoch != account.epoch:
+        return
+    values = {"case_id": case_id, "proof": proof.value, "ref": ref, "epoch": epoch if proof in OWN else 0}
+    new = db.upsert(CaseProof).values(shown_at=now, **values).on_conflict_do_nothing()
+    if db.session().scalar(new.returning(CaseProof.id)) is None:
+        return
+    audit.record(EventType.RECOVERY_PROOF_SHOWN, account_id=account.id, at=now, client=client, proof=proof.value)
+    telling.settle(case_id, client=client, now=now)
+
+
+def note_browser(case: Open, *, browser_token: str, client: Client, now: datetime) -> None:
+    """Count the browser that asks, where the account has known it, or its session, for three days."""
+    account, who = case.account, access.principal()
+    if account is None:
+        return
+    browser = devices.find(browser_token, account.id)
+    if browser is not None and browser.senior(now):
+        note_proof(case.id, account, Proof.BROWSER, ref=browser.id, client=client, now=now)
+    if who is not None and who.account_id == account.id:
+        session = next((s for s in sessions.of_account(account.id, now=now) if s.id == who.session_id), None)
+        if session is not None and now - session.created_at >= accounts.SENIOR_AFTER:
+            note_proof(case.id, account, Proof.SESSION, ref=session.id, client=client, now=now)
+
+
+def show_password(case: Open, password: str, *, browser_token: str, client: Client, now: datetime) -> None:
+    """Check the password, charged and hashed like any other guess. Raises TooMany and Busy."""
+    account = case.account
+    verified = passwords.verify(
+        account.id if account else None, password, name=case.typed, browser_id=_share(case, browser_token), now=now
+    )
+    if not verified.charged:
+        raise TooMany("password budget empty", retry_after=300)
+    if account is not None and verified.ok:
+        note_proof(case.id, account, Proof.PASSWORD, client=client, now=now)
+    elif account is not None:
+        _failed(account, Proof.PASSWORD, client=client, now=now)
+
+
+def _failed(account: AccountView, proof: Proof, *, client: Client, now: datetime) -> None:
+    audit.record(EventType.RECOVERY_PROOF_FAILED, account_id=account.id, at=now, client=client, proof=proof.value)
+
+
+def ask(case: Open, what: str, about: str, *, now: datetime) -> None:
+    """Let the worker mail a code to an address (`mailbox`), or look at a linked place (`place`), as typed."""
+    telling.change(case.id, asked_for=what, asked_about=about, asked_at=now, claimed_until=None, answer=None)
+
+
+def code_bound_to(case_id: int) -> str:
+    """What the code to an address of the account is bound to."""
+    return f"case:{case_id}"
+
+
+def show_code(case: Open, code: str, *, client: Client, now: datetime) -> None:
+    """Check the code that was mailed to an address of the account."""
+    email = email_codes.spend(code_bound_to(case.id), code, now=now)
+    if case.account is None:
+        return
+    address = next((a for a in accounts.addresses(case.account.id) if a.email == email), None)
+    if address is None:
+        _failed(case.account, Proof.MAILBOX, client=client, now=now)
+        return
+    note_proof(case.id, case.account, Proof.MAILBOX, ref=address.id, client=client, now=now)
+
+
+def ask_staff(case: Open, statement: str, *, client: Client, now: datetime) -> None:
+    """Put it before the people who run the service, with what the applicant has to say."""
+    telling.change(case.id, asked_staff_at=case.asked_staff_at or now, statement=statement[:MAX_STATEMENT])
+    if case.account is not None and case.asked_staff_at is None:
+        audit.record(EventType.RECOVERY_ASKED_STAFF, account_id=case.account.id, at=now, client=client)
+
+
+def withdraw(case: Open, *, client: Client, now: datetime) -> None:
+    """The applicant does not need it any more."""
+    telling.end(case, "withdrawn", client=client, now=now)
+
+
+# The worker's
+
+
+def tend(*, now: datetime) -> None:
+    """End cases whose time is over, and let follow in the others what changed outside of them."""
+    with db.transaction() as session:
+        live = select(Case.id).where(Case.ended_at.is_(None))
+        over = list(session.scalars(live.where(Case.expires_at <= now)))
+        begun = list(session.scalars(live.where(Case.expires_at > now, Case.begun_at.is_not(None))))
+    for case_id in over:
+        with db.transaction() as session:
+            telling.end(reading.view(session.get_one(Case, case_id), now=now), "expired", client=None, now=now)
+    for case_id in begun:
+        with db.transaction():
+            case = reading.get(case_id, now=now)
+            if case is not None and case.account is not None:
+                accounts.lock(case.account.id)
+                telling.settle(case_id, client=None, now=now)
+
+
+def purge(*, before: datetime) -> None:
+    """Delete cases that ended before the time; what happened in them stays in the account's log."""
+    old = select(Case.id).where(Case.expires_at < before)
+    for row in (CaseProof, CaseObjection, CaseVote):
+        db.session().execute(delete(row).where(row.case_id.in_(old)))
+    db.session().execute(delete(Case).where(Case.expires_at < before))

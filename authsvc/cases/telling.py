@@ -1,0 +1,145 @@
+"""Whom a case tells what, and what follows when its facts change (POLICY 10).
+
+Everybody with a say hears once a kind of evidence is verified, and again whenever the end of the wait changes or people
+of the service have to decide.
+"""
+
+from datetime import datetime
+from typing import Any, assert_never
+
+from sqlalchemy import update
+
+from authsvc import accounts, audit, dispute_links, mail, mandates
+from authsvc.accounts import AccountView
+from authsvc.audit import EventType
+from authsvc.cases import reading
+from authsvc.cases.models import Case
+from authsvc.cases.reading import MATURE_FOR, Open
+from authsvc.core import db
+from authsvc.core.web import Client, settings
+from authsvc.policy import recovery as policy
+from authsvc.policy.recovery import Proof, Strength
+
+PROOF_WORDS = {
+    Proof.PASSWORD: "the password",
+    Proof.MAILBOX: "a code mailed to an address of the account",
+    Proof.BROWSER: "a browser that the account has known for three days or longer",
+    Proof.SESSION: "a session that began three days ago or earlier",
+    Proof.PUBLISHED: "a line published at a place that the owner linked before",
+    Proof.VOUCH: "the word of people who maintain a package together with the owner",
+}
+
+
+def change(case_id: int, **values: object) -> None:
+    """Write to the row of a case."""
+    db.session().execute(update(Case).where(Case.id == case_id).values(values))
+
+
+def end(case: Open, outcome: str, *, client: Client | None, now: datetime) -> bool:
+    """End a live case. Of two at once one wins; False for the other."""
+    ended = update(Case).where(Case.id == case.id, Case.ended_at.is_(None)).values(ended_at=now, outcome=outcome)
+    if db.session().scalar(ended.returning(Case.id)) is None:
+        return False
+    if case.account is not None:
+        audit.record(EventType.RECOVERY_ENDED, account_id=case.account.id, at=now, client=client, outcome=outcome)
+    return True
+
+
+def settle(case_id: int, *, client: Client | None, now: datetime) -> None:
+    """Let follow what the facts call for: a slot, mails, an end. The caller holds the lock on the account."""
+    case = reading.get(case_id, now=now)
+    if case is None or case.account is None:
+        return
+    if case.strength is Strength.NONE and case.begun_at is None and not case.facts.votes:
+        return
+    if case.begun_at is None and case.strength is not Strength.NONE:
+        change(case.id, begun_at=now)
+        shown = sorted({one.proof for one in case.facts.shown})
+        audit.record(
+            EventType.RECOVERY_BEGUN, account_id=case.account.id, at=now, client=client, shown=[p.value for p in shown]
+        )
+    decision = policy.decide(case.facts, now)
+    match decision:
+        case policy.Refused():
+            if end(case, "refused", client=client, now=now):
+                tell_owner(case, case.account, "recovery_refused", "was refused", client=client, now=now)
+        case policy.AskStaff():
+            _staff_decide(case, case.account, client=client, now=now)
+        case policy.Wait() | policy.Complete():
+            _waits(case, case.account, decision, client=client, now=now)
+        case policy.Prove():
+            if case.begun_at is None and case.strength is not Strength.NONE:
+                tell(case, case.account, until=None, staff=False, client=client, now=now)
+        case _:
+            assert_never(decision)
+
+
+def _staff_decide(case: Open, account: AccountView, *, client: Client | None, now: datetime) -> None:
+    told = update(Case).where(Case.id == case.id, Case.told_staff.is_(False)).values(told_staff=True, told_until=None)
+    if db.session().scalar(told.returning(Case.id)) is not None:
+        tell(case, account, until=None, staff=True, client=client, now=now)
+
+
+def _waits(
+    case: Open, account: AccountView, decision: policy.Wait | policy.Complete, *, client: Client | None, now: datetime
+) -> None:
+    until = decision.until if isinstance(decision, policy.Wait) else None
+    if until is None:  # over, as everybody was told; or it never was told, as where a factor went meanwhile
+        if case.told_until is not None:
+            return
+        until = now + policy.WAIT
+    if until != case.told_until:
+        change(case.id, told_until=until, told_staff=False, expires_at=max(case.expires_at, until + MATURE_FOR))
+        tell(case, account, until=until, staff=False, client=client, now=now)
+
+
+def tell(
+    case: Open, account: AccountView, *, until: datetime | None, staff: bool, client: Client | None, now: datetime
+) -> None:
+    """Mail every trusted address, with a link to object for those with a say, and everybody who shares a package."""
+    subject = f"Somebody wants to recover the account {account.username}"
+    values: dict[str, Any] = {
+        "username": account.username,
+        "until": until,
+        "staff": staff,
+        "proofs": [PROOF_WORDS[p] for p in sorted({one.proof for one in case.facts.shown})],
+        "opened_at": case.created_at,
+        "opened_from": f"{case.browser}, {case.ip}",
+    }
+    with_a_say = {a.email: a.id for a in accounts.with_a_say(account.id, now=now)}
+    for recipient in accounts.trusted_recipients(account.id, now=now):
+        link = ""
+        if recipient in with_a_say:
+            token = dispute_links.issue(
+                account.id, with_a_say[recipient], event=case.objection_event, about=subject, now=now
+            )
+            link = f"{settings().base_url}/recovery/object/{token}"
+        mail.send(
+            "recovery_begun", to=recipient, subject=subject, account_id=account.id, now=now, object=link, **values
+        )
+    together = mandates.co_owners(account.id, now=now)
+    for fellow in sorted(together.fellows):
+        for recipient in accounts.trusted_recipients(fellow, now=now):
+            mail.send(
+                "recovery_of_co_owner",
+                to=recipient,
+                subject=f"{subject}, your co-owner",
+                account_id=fellow,
+                now=now,
+                link=f"{settings().base_url}/account/vouch/{case.id}",
+                may_vouch=fellow in together.vouchers,
+                package=together.package,
+                **values,
+            )
+
+
+def tell_owner(case: Open, account: AccountView, kind: str, what: str, *, client: Client | None, now: datetime) -> None:
+    mail.notify(
+        account.id,
+        kind,
+        subject=f"Recovery of the account {account.username} {what}",
+        now=now,
+        username=account.username,
+        opened_at=case.created_at,
+        client=client,
+    )

@@ -1,0 +1,81 @@
+"""Who maintains packages together with somebody: whom a recovery asks and tells (POLICY 10)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, or_, select
+
+from authsvc.accounts import SENIOR_AFTER, AccountRow
+from authsvc.core import db
+from authsvc.mandates.models import Ownership, Package
+from authsvc.mandates.service import FIGURES, impact
+from authsvc.policy.recovery import SHARED_FOR, reach
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoOwners:
+    """Of one account. `package` is its highest-impact one, empty where it maintains none.
+
+    `count` are the others who maintain that package, with an account here or not, seniors alone; `vouchers` those of
+    them who may vouch; `fellows` all seniors who share any package, who hear and may object.
+    """
+
+    package: str = ""
+    count: int = 0
+    vouchers: frozenset[int] = frozenset()
+    fellows: frozenset[int] = frozenset()
+
+
+def co_owners(account_id: int, *, now: datetime) -> CoOwners:
+    """Who maintains the account's packages as well.
+
+    A vouch takes that the package was shared for 90 days, and that the other account was here as long: a name at the
+    registry alone gives no rights, so nobody may take the name of an absent maintainer and vouch.
+    """
+    own = (
+        select(Ownership.ecosystem, Ownership.package, Ownership.accepted_at, *FIGURES)
+        .join(
+            Package,
+            and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package),
+            isouter=True,
+        )
+        .where(Ownership.account_id == account_id, Ownership.accepted_at <= now)
+    )
+    mine = {(row.ecosystem, row.package): row for row in db.session().execute(own)}
+    if not mine:
+        return CoOwners()
+    top = max(sorted(mine), key=lambda name: reach(impact(mine[name])))
+    others = (
+        select(
+            Ownership.ecosystem,
+            Ownership.package,
+            Ownership.account_id,
+            Ownership.accepted_at,
+            AccountRow.created_at,
+            AccountRow.frozen_at,
+            AccountRow.disabled_at,
+        )
+        .join(AccountRow, AccountRow.id == Ownership.account_id, isouter=True)
+        .where(
+            Ownership.ecosystem.in_({ecosystem for ecosystem, _ in mine}),
+            Ownership.package.in_({package for _, package in mine}),
+            Ownership.accepted_at <= now - SENIOR_AFTER,
+            or_(Ownership.account_id.is_(None), Ownership.account_id != account_id),
+        )
+    )
+    rows = [row for row in db.session().execute(others) if (row.ecosystem, row.package) in mine]
+    of_top = [row for row in rows if (row.ecosystem, row.package) == top]
+    live = [row for row in rows if row.account_id is not None and row.disabled_at is None]
+    long_ago = now - SHARED_FOR
+    return CoOwners(
+        package=top[1],
+        count=len(of_top),
+        vouchers=frozenset(
+            row.account_id
+            for row in live
+            if row in of_top
+            and row.frozen_at is None
+            and max(mine[top].accepted_at, row.accepted_at, row.created_at) < long_ago
+        ),
+        fellows=frozenset(row.account_id for row in live),
+    )

@@ -1,0 +1,220 @@
+"""Account recovery: what a case takes, how long it waits, what stops it, and who may decide it (POLICY 10)."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+
+import pytest
+
+from authsvc.policy.mandate import Impact
+from authsvc.policy.recovery import (
+    OWN,
+    AskStaff,
+    Complete,
+    NoVote,
+    Proof,
+    Prove,
+    RecoveryFacts,
+    Refused,
+    Shown,
+    Strength,
+    Vote,
+    Wait,
+    approvals,
+    decide,
+    may_vote,
+    own_at,
+    reach,
+    strength,
+    vouches_needed,
+)
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+
+
+def proof(kind: Proof, after: timedelta = timedelta(0), ref: int = 0) -> Shown:
+    """Shown so long after noon."""
+    return Shown(proof=kind, at=NOON + after, ref=ref)
+
+
+def vote(by: int, after: timedelta = timedelta(0), *, approve: bool = True) -> Vote:
+    """Said so long after noon."""
+    return Vote(by=by, approve=approve, at=NOON + after)
+
+
+OWN_KIND = (proof(Proof.PASSWORD), proof(Proof.MAILBOX))
+SILENT_KIND = (proof(Proof.PASSWORD), proof(Proof.BROWSER))  # no address or session confirms
+PUBLISHED = (proof(Proof.PUBLISHED),)
+VOUCHED = (proof(Proof.VOUCH, ref=1), proof(Proof.VOUCH, ref=2))
+PLAIN = RecoveryFacts()
+WITH_FACTOR = RecoveryFacts(factor=True)
+MAINTAINER = RecoveryFacts(owns_packages=True, co_owners=2)
+
+
+# What makes one kind
+
+
+@pytest.mark.parametrize("kinds", [c for n in range(5) for c in combinations(sorted(OWN), n)])
+def test_what_an_owner_knows_and_holds_is_a_kind_by_two_of_password_mailbox_and_browser_or_session(
+    kinds: tuple[Proof, ...],
+) -> None:
+    things = {Proof.BROWSER if kind is Proof.SESSION else kind for kind in kinds}
+    assert (own_at([proof(kind) for kind in kinds]) is not None) == (len(things) > 1)
+
+
+def test_a_browser_and_its_session_are_one_thing() -> None:
+    facts = replace(PLAIN, shown=(proof(Proof.BROWSER), proof(Proof.SESSION)))
+    assert strength(facts) is Strength.NONE
+    assert decide(facts, NOON) == Prove(independent=False)
+
+
+def test_a_kind_is_as_old_as_its_second_proof() -> None:
+    shown = [proof(Proof.PASSWORD), proof(Proof.SESSION, DAY), proof(Proof.BROWSER, 2 * DAY)]
+    assert own_at(shown) == NOON + DAY
+
+
+@pytest.mark.parametrize(("co_owners", "needed"), [(0, 2), (1, 2), (2, 2), (3, 2), (4, 3), (5, 3), (10, 6)])
+def test_more_than_half_of_the_co_owners_vouch_and_at_least_two(co_owners: int, needed: int) -> None:
+    assert vouches_needed(co_owners) == needed
+
+
+def test_one_co_owner_who_vouches_twice_is_one_co_owner() -> None:
+    facts = replace(MAINTAINER, shown=(proof(Proof.VOUCH, ref=1), proof(Proof.VOUCH, DAY, ref=1)))
+    assert strength(facts) is Strength.NONE
+
+
+def test_two_of_four_co_owners_are_not_enough() -> None:
+    assert strength(replace(MAINTAINER, co_owners=4, shown=VOUCHED)) is Strength.NONE
+
+
+# What it takes, and how long it waits
+
+
+@pytest.mark.parametrize(
+    ("facts", "wait"),
+    [
+        (replace(PLAIN, shown=OWN_KIND), timedelta(hours=72)),
+        (replace(PLAIN, shown=SILENT_KIND), timedelta(hours=72)),
+        (replace(PLAIN, shown=PUBLISHED), timedelta(hours=72)),
+        (replace(PLAIN, votes=(vote(1), vote(2))), timedelta(hours=72)),
+        (replace(WITH_FACTOR, shown=PUBLISHED), timedelta(days=14)),
+        (replace(WITH_FACTOR, shown=PUBLISHED + OWN_KIND), timedelta(days=7)),
+        (replace(WITH_FACTOR, shown=PUBLISHED + SILENT_KIND), timedelta(days=14)),
+        (replace(WITH_FACTOR, shown=(*PUBLISHED, proof(Proof.SESSION))), timedelta(days=7)),
+        (replace(WITH_FACTOR, votes=(vote(1), vote(2))), timedelta(days=14)),
+        (replace(MAINTAINER, shown=VOUCHED), timedelta(days=14)),
+        (replace(MAINTAINER, shown=VOUCHED + OWN_KIND), timedelta(days=7)),
+        (replace(MAINTAINER, shown=OWN_KIND, votes=(vote(1), vote(2))), timedelta(days=7)),
+    ],
+)
+def test_a_case_waits_to_the_very_second(facts: RecoveryFacts, wait: timedelta) -> None:
+    assert decide(facts, NOON + wait - SECOND) == Wait(NOON + wait)
+    assert decide(facts, NOON + wait) == Complete()
+
+
+@pytest.mark.parametrize("facts", [WITH_FACTOR, MAINTAINER])
+def test_what_the_owner_knows_and_holds_never_recovers_an_account_with_a_factor_or_packages(
+    facts: RecoveryFacts,
+) -> None:
+    assert decide(replace(facts, shown=OWN_KIND), NOON + 365 * DAY) == Prove(independent=True)
+
+
+def test_the_wait_counts_from_the_second_approval() -> None:
+    facts = replace(PLAIN, votes=(vote(1), vote(2, DAY)))
+    assert decide(facts, NOON + DAY) == Wait(NOON + DAY + timedelta(hours=72))
+
+
+def test_an_address_that_confirms_later_leaves_seven_days_from_then() -> None:
+    late = replace(WITH_FACTOR, shown=(*PUBLISHED, proof(Proof.MAILBOX, 2 * DAY)))
+    assert decide(late, NOON + 2 * DAY) == Wait(NOON + 9 * DAY)
+    too_late = replace(WITH_FACTOR, shown=(*PUBLISHED, proof(Proof.MAILBOX, 8 * DAY)))
+    assert decide(too_late, NOON + 8 * DAY) == Wait(NOON + 14 * DAY)
+
+
+# What stops it
+
+
+ENOUGH = replace(MAINTAINER, shown=VOUCHED + OWN_KIND)
+
+
+@pytest.mark.parametrize(
+    "change", [{"objected_at": NOON + DAY}, {"frozen": True}, {"rival": Strength.INDEPENDENT}], ids=str
+)
+def test_a_disputed_case_goes_to_people_however_long_it_waits(change: dict[str, object]) -> None:
+    facts = replace(ENOUGH, **change)  # type: ignore[arg-type]
+    assert decide(facts, NOON + 365 * DAY) == AskStaff(0)
+
+
+def test_a_weaker_case_never_stops_a_stronger_one() -> None:
+    assert decide(replace(ENOUGH, rival=Strength.OWN), NOON) == Wait(NOON + 7 * DAY)
+
+
+def test_a_stronger_case_stops_a_weaker_one() -> None:
+    facts = replace(PLAIN, shown=OWN_KIND, rival=Strength.INDEPENDENT)
+    assert decide(facts, NOON + 365 * DAY) == AskStaff(0)
+
+
+def test_cases_of_one_strength_stop_each_other() -> None:
+    assert decide(replace(PLAIN, shown=OWN_KIND, rival=Strength.OWN), NOON) == AskStaff(0)
+
+
+def test_a_case_that_shows_nothing_is_not_disputed_by_others() -> None:
+    facts = replace(PLAIN, frozen=True, rival=Strength.INDEPENDENT)
+    assert decide(facts, NOON) == Prove(independent=False)
+
+
+def test_two_people_end_a_dispute_and_the_wait_begins_anew() -> None:
+    facts = replace(ENOUGH, objected_at=NOON + DAY, votes=(vote(1, 2 * DAY), vote(2, 3 * DAY)))
+    assert decide(facts, NOON + 10 * DAY - SECOND) == Wait(NOON + 10 * DAY)
+    assert decide(facts, NOON + 10 * DAY) == Complete()
+
+
+@pytest.mark.parametrize("votes", [(vote(1, 2 * DAY),), (vote(1, 2 * DAY), vote(1, 3 * DAY))], ids=["once", "twice"])
+def test_one_person_does_not_end_a_dispute(votes: tuple[Vote, ...]) -> None:
+    assert decide(replace(ENOUGH, objected_at=NOON + DAY, votes=votes), NOON + 30 * DAY) == AskStaff(1)
+
+
+def test_approvals_from_before_an_objection_do_not_count_after_it() -> None:
+    facts = replace(ENOUGH, objected_at=NOON + DAY, votes=(vote(1), vote(2)))
+    assert approvals(facts) == 0
+    assert decide(facts, NOON + 30 * DAY) == AskStaff(0)
+    assert approvals(replace(facts, votes=(*facts.votes, vote(1, DAY)))) == 0  # at the same second
+    assert approvals(replace(facts, votes=(*facts.votes, vote(1, DAY + SECOND)))) == 1
+
+
+@pytest.mark.parametrize("others", [(), (vote(1), vote(2))])
+def test_one_refusal_ends_a_case_whatever_others_say(others: tuple[Vote, ...]) -> None:
+    assert decide(replace(ENOUGH, votes=(*others, vote(3, approve=False))), NOON + 30 * DAY) == Refused()
+
+
+# Who may decide
+
+
+@pytest.mark.parametrize(
+    ("voter", "objected_at", "expected"),
+    [
+        (1, None, NoVote.TARGET),
+        (2, None, NoVote.CO_OWNER),
+        (3, None, NoVote.VOTED),
+        (4, None, None),
+        (3, NOON - SECOND, NoVote.VOTED),
+        (3, NOON, None),
+        (1, NOON, NoVote.TARGET),
+    ],
+)
+def test_who_may_vote(voter: int, objected_at: datetime | None, expected: NoVote | None) -> None:
+    assert may_vote(voter, target=1, co_owners={2}, votes=[vote(3)], objected_at=objected_at) == expected
+
+
+def test_the_package_of_the_highest_impact_is_the_one_most_depend_on() -> None:
+    much = Impact(weekly_downloads=2_000_000)
+    more = Impact(weekly_downloads=3_000_000)
+    known_by_rank = Impact(weekly_ge_1m=True, rank=7)
+    assert sorted([more, Impact(), much, Impact(rank=1), known_by_rank], key=reach) == [
+        Impact(),
+        Impact(rank=1),
+        known_by_rank,
+        much,
+        more,
+    ]
