@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, and_, bindparam, func, or_, select, update
+from sqlalchemy import ForeignKey, Select, String, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc.accounts import AccountRow
@@ -25,6 +25,7 @@ MAX_LIVE = 20  # the least used one leaves
 SHORT_LIFE = timedelta(minutes=10)  # of the short cookie, so of a copy of both
 UNDER_WAY = timedelta(minutes=1)  # requests sent before the browser had its first short cookie
 TOUCH_EVERY = timedelta(minutes=5)  # so that reading a page does not write each time
+PASSWORD_ALONE = "pwd"  # the `amr` of a session that rests on password and mailbox
 MAX_COUNTRIES = 8  # of one session and those it replaced
 
 
@@ -272,6 +273,18 @@ def end_all(account_id: int, *, now: datetime, but: int | None = None) -> int:
     change = update(Session).where(Session.account_id == account_id, Session.ended_at.is_(None))
     if but is not None:
         change = change.where(Session.id != but)
+    return len(db.session().scalars(change.values(ended_at=now).returning(Session.id)).all())
+
+
+def end_resting_on_mail(account_ids: Select[int], *, since: datetime | None, now: datetime) -> int:
+    """End sessions of these accounts that began after `since` with nothing but password and mailbox (POLICY 8).
+
+    Returns how many.
+    """
+    began = [Session.created_at > since] if since is not None else []
+    change = update(Session).where(
+        Session.account_id.in_(account_ids), Session.ended_at.is_(None), Session.amr == PASSWORD_ALONE, *began
+    )
     return len(db.session().scalars(change.values(ended_at=now).returning(Session.id)).all())
 
 

@@ -77,13 +77,17 @@ TASKS = (
     Task("recovery proofs", LOOK_EVERY, lambda now: cases.process(now=now)),
     Task("recoveries", timedelta(minutes=1), lambda now: cases.tend(now=now)),
     Task("audit chain", LOOK_EVERY, lambda now: audit.chain_new_events()),
-    Task("domains", timedelta(seconds=10), lambda now: domains.sweep(limit=20, now=now)),
+    Task("domains", timedelta(seconds=10), lambda now: domains.sweep(now=now)),
+    Task("domains of high impact", timedelta(minutes=10), lambda now: domains.bring_forward(now=now)),
+    Task("doubts", timedelta(seconds=10), lambda now: domains.tell_of_doubts(now=now)),
+    Task("established domains", timedelta(hours=1), lambda now: domains.count_established(now=now)),
     Task("unfinished sign-ins", timedelta(minutes=1), lambda now: login.tell_unfinished(now=now)),
     Task("mandates", timedelta(hours=1), lambda now: mandates.apply(now=now)),
     Task("audit pruning", timedelta(hours=1), lambda now: audit.prune(before=now - audit.KEPT_FOR, now=now)),
     Task("removals", timedelta(seconds=10), lambda now: account_pages.carry_out_removals(now=now)),
     Task("deletions", timedelta(hours=1), lambda now: account_pages.delete_due(now=now)),
     Task("purge", timedelta(hours=1), _purge),
+    Task("registries", timedelta(hours=1), lambda now: domains.refresh_servers(now=now)),
 )
 
 

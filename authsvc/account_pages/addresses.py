@@ -31,7 +31,7 @@ def _own(address_id: int) -> AddressView:
     return found
 
 
-def _fit_to_be_main(address_id: int) -> AddressView:
+def _fit_for_links(address_id: int) -> AddressView:
     """One's own address, trusted and senior: proved 72 h ago, or on the day the account was made (POLICY 3)."""
     address = _own(address_id)
     if not address.trusted:
@@ -39,7 +39,7 @@ def _fit_to_be_main(address_id: int) -> AddressView:
     made = accounts.get(address.account_id).created_at
     if not address.senior(request_time(), account_made=made):
         when = date_words((address.first_verified_at or request_time()) + accounts.SENIOR_AFTER)
-        message = f"This address is new. It can be made the main one from {when} on. Until then nothing changes."
+        message = f"This address is new. It can be the main one or a backup from {when} on. Until then nothing changes."
         raise Forbidden(f"address {address.id} is junior", message=message)
     return address
 
@@ -182,7 +182,7 @@ def submit_address_code(address_id: int) -> ResponseReturnValue:
 @limited("account")
 def make_main_address(address_id: int) -> ResponseReturnValue:
     """Ask for the step-up; codes and links go to this address once it is given."""
-    address = _fit_to_be_main(address_id)
+    address = _fit_for_links(address_id)
     return access.step_up(
         Action.CHANGE_PRIMARY_ADDRESS, params={"id": str(address.id)}, words=f"Make {address.email} the main address"
     )
@@ -190,10 +190,31 @@ def make_main_address(address_id: int) -> ResponseReturnValue:
 
 @access.carries_out(Action.CHANGE_PRIMARY_ADDRESS)
 def _make_main(who: Principal, params: dict[str, str]) -> Response:
-    address = _fit_to_be_main(int(params["id"]))
+    address = _fit_for_links(int(params["id"]))
     if not accounts.make_primary(who.account_id, address.id):
         raise NotFound(f"address {address.id}")
     return _changed(who, EventType.ADDRESS_MADE_PRIMARY, address.email, f"{address.email} is the main address")
+
+
+@bp.post("/account/addresses/<int(max=9223372036854775807):address_id>/backup/<any(on, off):state>")
+@requires(Action.MARK_BACKUP_ADDRESS)
+@limited("account")
+def mark_backup_address(address_id: int, state: str) -> ResponseReturnValue:
+    """Ask for the step-up; links for a new password may go to this address, or not any more, once it is given."""
+    address = _fit_for_links(address_id) if state == "on" else _own(address_id)
+    words = f"Mark {address.email} as a backup" if state == "on" else f"Let {address.email} be no backup any more"
+    return access.step_up(Action.MARK_BACKUP_ADDRESS, params={"id": str(address.id), "state": state}, words=words)
+
+
+@access.carries_out(Action.MARK_BACKUP_ADDRESS)
+def _mark_backup(who: Principal, params: dict[str, str]) -> Response:
+    number, on = int(params["id"]), params["state"] == "on"
+    address = _fit_for_links(number) if on else _own(number)
+    if not accounts.mark_backup(who.account_id, address.id, is_backup=on):
+        raise NotFound(f"address {address.id}")
+    if on:
+        return _changed(who, EventType.ADDRESS_MARKED_BACKUP, address.email, f"{address.email} is a backup")
+    return _changed(who, EventType.ADDRESS_UNMARKED_BACKUP, address.email, f"{address.email} is no backup any more")
 
 
 @bp.post("/account/addresses/<int(max=9223372036854775807):address_id>/remove")

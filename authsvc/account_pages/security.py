@@ -141,6 +141,7 @@ def _address(address: accounts.AddressView) -> dict[str, object]:
         "id": address.id,
         "email": address.email,
         "is_primary": address.is_primary,
+        "is_backup": address.is_backup,
         "trusted": address.trusted,
         "verified_at": address.verified_at,
         "health": health,

@@ -1,12 +1,14 @@
 """E-mail addresses of accounts: which are verified, which may be trusted with a mail (POLICY 8)."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, case, exists, func, or_, select, update
+from sqlalchemy.sql.expression import SQLColumnExpression
 
 from authsvc.accounts.models import Account, Address
+from authsvc.accounts.names import InvalidAddress, normalise_address
 from authsvc.core import db
 from authsvc.core.assurance import SENIOR_AFTER
 
@@ -25,6 +27,7 @@ class AddressView:
     email: str
     domain: str
     is_primary: bool
+    is_backup: bool
     created_at: datetime
     verified_at: datetime | None
     first_verified_at: datetime | None
@@ -135,6 +138,28 @@ def make_primary(account_id: int, address_id: int) -> bool:
     return True
 
 
+def mark_backup(account_id: int, address_id: int, *, is_backup: bool) -> bool:
+    """Let links for a new password go to a proved address, or not any more. False when nothing changes."""
+    change = update(Address).where(
+        Address.id == address_id,
+        Address.account_id == account_id,
+        Address.verified_at.is_not(None),
+        Address.removed_at.is_(None),
+        Address.is_backup != is_backup,
+    )
+    return db.session().scalar(change.values(is_backup=is_backup).returning(Address.id)) is not None
+
+
+def link_address(account_id: int, typed: str) -> AddressView | None:
+    """Where a link for a new password goes: the typed backup address, else the primary one, verified or not."""
+    own = addresses(account_id)
+    try:
+        email = normalise_address(typed)
+    except InvalidAddress:  # a user name
+        email = ""
+    return next((a for a in own if a.is_backup and a.email == email), mail_address(account_id))
+
+
 def set_trust(domain: str, *, verdict: str, generation: int, now: datetime) -> None:
     """Write what the domain check found to every address at the domain, and since when one is in doubt."""
     change = update(Address).where(Address.domain == domain)
@@ -159,6 +184,51 @@ def set_reregistered(
     db.session().execute(change.values(verdict="reregistered", doubted_at=doubted_at))
 
 
+def would_be_doubted(domain: str, *, proved_before: datetime, only: Collection[int] | None = None) -> bool:
+    """Whether `set_reregistered` with these arguments would put any address in doubt that is not yet."""
+    query = select(Address.id).where(
+        Address.domain == domain, Address.verified_at < proved_before, Address.verdict != "reregistered"
+    )
+    if only is not None:
+        query = query.where(Address.id.in_(only))
+    return db.session().scalar(query.limit(1)) is not None
+
+
+def in_doubt_at(domain: str) -> Select[int]:
+    """Accounts whose main address is at the domain and may be somebody else's by now, for a subquery."""
+    return select(Address.account_id).where(
+        Address.domain == domain,
+        Address.is_primary,
+        Address.removed_at.is_(None),
+        Address.verified_at.is_not(None),
+        Address.verdict.in_(LOST_VERDICTS) | (Address.generation != Address.domain_generation),
+    )
+
+
+def domains_of_accounts(
+    *,
+    made_before: datetime,
+    or_with_id: Callable[[SQLColumnExpression[int]], ColumnElement[bool]],
+    only: str | None = None,
+) -> Select[str]:
+    """Domains of proved addresses of accounts that are so old, or that the condition on their id holds for."""
+    old = exists().where(Account.id == Address.account_id, Account.created_at < made_before)
+    query = select(Address.domain).where(Address.verified_at.is_not(None), old | or_with_id(Address.account_id))
+    return query.where(Address.domain == only) if only is not None else query
+
+
+def tell_of_doubt(*, limit: int, now: datetime) -> list[AddressView]:
+    """Addresses that came into doubt and whose owners were not told; they count as told once this commits."""
+    untold = select(Address.id).where(
+        Address.doubted_at.is_not(None),
+        or_(Address.told_at.is_(None), Address.told_at < Address.doubted_at),
+        Address.removed_at.is_(None),
+    )
+    chosen = list(db.session().scalars(untold.order_by(Address.id).limit(limit).with_for_update(skip_locked=True)))
+    db.session().execute(update(Address).where(Address.id.in_(chosen)).values(told_at=now))
+    return [AddressView(**row._mapping) for row in db.session().execute(_ALL.where(Address.id.in_(chosen)))]
+
+
 def proved_before(domain: str, *, before: datetime) -> list[int]:
     """Ids of addresses at the domain that were proved last before the time."""
     return list(db.session().scalars(select(Address.id).where(Address.domain == domain, Address.verified_at < before)))
@@ -173,6 +243,20 @@ def proved_since(domain: str, *, since: datetime) -> list[int]:
         Address.blocked_at.is_(None),
     )
     return list(db.session().scalars(query))
+
+
+def domains_where(holds: Callable[[SQLColumnExpression[int]], ColumnElement[bool]]) -> Select[str]:
+    """Domains of proved addresses of the accounts for whose id the condition holds, for a subquery."""
+    return select(Address.domain).where(
+        Address.verified_at.is_not(None), Address.removed_at.is_(None), holds(Address.account_id)
+    )
+
+
+def newest_at(domains: Collection[str]) -> dict[str, datetime]:
+    """By domain, when an address there was last added or proved, of those that were proved at all."""
+    newest = func.max(case((Address.verified_at > Address.created_at, Address.verified_at), else_=Address.created_at))
+    query = select(Address.domain, newest).where(Address.domain.in_(domains), Address.verified_at.is_not(None))
+    return {row[0]: row[1] for row in db.session().execute(query.group_by(Address.domain))}
 
 
 def block_address(address_id: int, *, reason: str, now: datetime) -> bool:

@@ -39,6 +39,7 @@ class Address(Row):
     email: Mapped[str] = mapped_column(String(320), index=True)  # normalised
     domain: Mapped[str] = mapped_column(String(255), index=True)  # A-label
     is_primary: Mapped[bool] = mapped_column(default=False)
+    is_backup: Mapped[bool] = mapped_column(default=False)  # may get reset links beside the primary one (POLICY 9)
     created_at: Mapped[datetime]
     verified_at: Mapped[datetime | None]  # when it was last proved
     first_verified_at: Mapped[datetime | None]  # from when on seniority counts
@@ -48,7 +49,9 @@ class Address(Row):
     generation: Mapped[int] = mapped_column(default=0)  # of the domain, when the owner last proved the address
     domain_generation: Mapped[int] = mapped_column(default=0)  # of the domain now
     verdict: Mapped[str] = mapped_column(String(16), default="unknown")
-    doubted_at: Mapped[datetime | None]  # since when somebody else may hold the domain; null again once proved anew
+    told_at: Mapped[datetime | None]  # when its owner heard of the newest doubt
+    # Since when somebody else may hold the domain; null again once proved anew.
+    doubted_at: Mapped[datetime | None] = mapped_column(index=True)
     blocked_at: Mapped[datetime | None]
     block_reason: Mapped[str | None] = mapped_column(String(40))
 

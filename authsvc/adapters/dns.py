@@ -63,10 +63,24 @@ class DnsClient:
         self._try_seconds = try_seconds
         self._look_up_seconds = look_up_seconds
 
+    @property
+    def resolvers(self) -> str:
+        """Who is asked, as text."""
+        return ",".join(f"{host}:{port}" for host, port in self._asked())
+
+    def _asked(self) -> tuple[tuple[str, int], ...]:
+        return (self._resolvers or _system_resolvers())[:2]
+
+    def ask_canary(self, name: str) -> str:
+        """What every resolver says of a name: `exists`, `missing`, a DnsFault, or `differ`. Raises nothing."""
+        deadline = time.monotonic() + self._look_up_seconds
+        said = {_Look(resolver, deadline, self._try_seconds).presence_of(name) for resolver in self._asked()}
+        return said.pop() if len(said) == 1 else "differ"
+
     def look_up(self, domain: str) -> DnsEvidence:
         """What the resolvers say about mail for this A-label name. Raises nothing."""
         deadline = time.monotonic() + self._look_up_seconds
-        resolvers = (self._resolvers or _system_resolvers())[:2]
+        resolvers = self._asked()
         if not resolvers:
             return DnsEvidence(fault=DnsFault.TIMEOUT)
         looks = [_Look(resolver, deadline, self._try_seconds) for resolver in resolvers]
@@ -152,6 +166,13 @@ class _Look:
             name_servers=name_servers,
             missing=self._missing(zone, hosts, name_servers),
         )
+
+    def presence_of(self, name: str) -> str:
+        """Whether a name is there: `exists`, `missing`, or the fault that kept it from being known."""
+        try:
+            return "exists" if self._ask(name, "A").exists else "missing"
+        except _Fault as stopped:
+            return stopped.fault.value
 
     def texts_at(self, name: str) -> frozenset[str] | DnsFault:
         """The texts of the TXT records whose owner is the name itself."""

@@ -79,6 +79,7 @@ class Action(StrEnum):
     VERIFY_ADDRESS = "address:verify"
     REMOVE_ADDRESS = "address:remove"
     CHANGE_PRIMARY_ADDRESS = "address:make_primary"
+    MARK_BACKUP_ADDRESS = "address:mark_backup"
     LINK_PROOF_PLACE = "proof_place:link"
     UNLINK_PROOF_PLACE = "proof_place:unlink"
     REVOKE_TOKEN = "token:revoke"

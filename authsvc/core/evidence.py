@@ -20,6 +20,7 @@ class DnsFault(StrEnum):
     BOGUS = "DNSSEC_BOGUS"
     INCONSISTENT = "DNS_INCONSISTENT"  # the name exists for one type and not for another
     DISAGREE = "RESOLVERS_DISAGREE"
+    OURS = "OWN_RESOLVERS_FAIL"  # they answer known names wrongly: what they say of others is no evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,7 @@ class RdapEvidence:
     handle: str = ""
     registrar: str = ""
     name_servers: tuple[str, ...] = ()
+    overdue: bool = False  # an earlier answer: the registry should have been asked anew, and could not be
 
     def as_json(self) -> dict[str, Any]:
         """Values that JSON can hold; `from_json` reads them back."""
@@ -121,6 +123,14 @@ class Evidence:
     dns: DnsEvidence
     rdap: RdapEvidence
     hosts_rdap: Mapping[str, RdapEvidence] = field(default_factory=dict)  # by registrable domain of the mail hosts
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainLists:
+    """Domains known for what they are used for, as A-labels; a name below one counts as well."""
+
+    parking: frozenset[str] = frozenset()  # of name servers at companies that sell or park domains
+    disposable: frozenset[str] = frozenset()  # of mailboxes anybody may read
 
 
 def host_domains(domain: str, dns: DnsEvidence) -> frozenset[str]:

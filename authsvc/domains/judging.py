@@ -1,31 +1,38 @@
 """What a look at a domain means for one address there."""
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from authsvc import accounts
+from authsvc import accounts, adapters
 from authsvc.accounts import AddressView
 from authsvc.core import db
+from authsvc.core.evidence import DnsFault, RdapOutcome
 from authsvc.domains.looks import Look
 from authsvc.domains.models import AddressBaseline, Domain
 from authsvc.policy.continuity import Renewals, continuity_shown
 from authsvc.policy.domain_verdict import Baseline, Impact, Judgement, Verdict, judge
 from authsvc.policy.login import Mailbox
 
+REGISTRIES_SILENT_AFTER = timedelta(days=1)  # without an answer of any registry about any domain, the fault is ours
+_TAKES_AWAY = frozenset({Verdict.LAPSED, Verdict.REREGISTERED})
+
 
 def judge_address(look: Look, address: AddressView, *, impact: Impact = Impact.NORMAL) -> Judgement:
     """What a look means for one address: when its owner proved it, and what was seen then."""
     if look.evidence is None:
         return look.judgement
-    return judge(
+    found = judge(
         look.evidence,
         look.before,
         _baseline(address),
         verified_at=address.verified_at,
         impact=impact,
+        lists=adapters.current().lists,
         now=look.checked_at,
     )
+    return replace(found, verdict=Verdict.SUSPECT) if look.held and found.verdict in _TAKES_AWAY else found
 
 
 def _baseline(address: AddressView) -> Baseline:
@@ -68,7 +75,7 @@ def comparable(look: Look, address: AddressView) -> bool:
 def mailbox_worth(address: AddressView | None) -> Mailbox:
     """What the address may be used for at sign-in, by the stored verdict (POLICY 8, second column).
 
-    Unknown counts as good until canaries can tell our own faults from the domain's (decision 0007).
+    An unknown verdict says something about the domain only where our own resolvers and some registry answer.
     """
     if address is None or address.blocked_at is not None:
         return Mailbox.LOST
@@ -76,7 +83,22 @@ def mailbox_worth(address: AddressView | None) -> Mailbox:
         return Mailbox.LOST
     if address.verdict in accounts.LOST_VERDICTS:
         return Mailbox.LOST
-    return Mailbox.DOUBTFUL if address.verdict == Verdict.SUSPECT.value else Mailbox.GOOD
+    if address.verdict == Verdict.SUSPECT.value:
+        return Mailbox.DOUBTFUL
+    unknown = address.verdict == Verdict.UNKNOWN.value
+    return Mailbox.DOUBTFUL if unknown and _is_the_domains_fault(address.domain) else Mailbox.GOOD
+
+
+def _is_the_domains_fault(name: str) -> bool:
+    """Whether a domain of unknown verdict was looked at, by resolvers and registries that answer for others."""
+    row = db.session().scalar(select(Domain).where(Domain.name == name))
+    if row is None or row.checked_at is None or row.reason == DnsFault.OURS:
+        return False
+    if row.reason != "RDAP_STALE":
+        return True
+    answered = Domain.rdap["outcome"].as_string().in_([RdapOutcome.FOUND.value, RdapOutcome.NOT_FOUND.value])
+    lately = Domain.rdap_checked_at > row.checked_at - REGISTRIES_SILENT_AFTER
+    return db.session().scalar(select(Domain.id).where(answered, lately).limit(1)) is not None
 
 
 def seen_while_healthy(address: AddressView | None, first_seen_at: datetime, *, now: datetime) -> bool:
@@ -88,6 +110,23 @@ def seen_while_healthy(address: AddressView | None, first_seen_at: datetime, *, 
         return False
     last = row.checked_at if row.verdict == Verdict.HEALTHY.value else row.last_healthy_at
     return last is not None and first_seen_at < last
+
+
+REASONS = {
+    "NOT_REGISTERED": "its domain is not registered any more.",
+    "REDEMPTION_PERIOD": "its domain has expired.",
+    "PENDING_DELETE": "its domain has expired and is about to be deleted.",
+    "REGISTERED_AFTER_VERIFICATION": "its domain was registered anew after you confirmed the address.",
+    "MX_HOST_DOMAIN_LAPSED": "the domain of one of its mail servers is not registered any more.",
+    "MX_HOST_DOMAIN_REREGISTERED": "the domain of one of its mail servers was registered anew.",
+    "GENERATION_CHANGED": "its domain lapsed or was registered anew after you confirmed the address.",
+    "STICKY_BLOCK": "it was blocked earlier, when its domain lapsed or changed hands.",
+}
+
+
+def reason_words(reason: str) -> str:
+    """Why an address is lost, for its owner: the end of a sentence about it."""
+    return REASONS.get(reason, "its domain cannot receive mail any more.")
 
 
 def health_words(address: AddressView) -> tuple[str, str]:

@@ -3,17 +3,18 @@
 Nobody is asked inside a transaction.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from authsvc import accounts, adapters
+from authsvc import accounts, adapters, sessions
 from authsvc.core import db
 from authsvc.core.domain_names import is_reserved, registrable_domain
-from authsvc.core.evidence import Evidence, RdapOutcome
+from authsvc.core.evidence import DnsEvidence, DnsFault, Evidence, RdapEvidence, RdapOutcome
 from authsvc.core.web import settings
+from authsvc.domains import canaries, mass_change, registries
 from authsvc.domains import hosts as mail_hosts
 from authsvc.domains.models import AddressBaseline, Domain
 from authsvc.policy.continuity import Renewals
@@ -26,9 +27,8 @@ from authsvc.policy.domain_verdict import (
     Verdict,
     judge,
 )
+from authsvc.policy.registry_schedule import MAX_AGE_AT_RESET, Purpose, RegistryFacts, due, same_servers
 
-RDAP_MAX_AGE = timedelta(days=1)  # POLICY 8: asked again at a reset when older
-NEAR_EXPIRY = timedelta(days=3)  # before the date, asked daily: a renewal counts when it is seen before
 NEW_BASELINE_WITHIN = timedelta(days=7)  # later looks say nothing of how it was when the address was proved
 
 
@@ -41,13 +41,14 @@ class Look:
     before: History
     judgement: Judgement
     generation: int
+    held: bool  # a change of hands waits for staff (decision 0025)
     checked_at: datetime
 
 
-def check_now(name: str, *, now: datetime, rdap_max_age: timedelta = RDAP_MAX_AGE) -> Look:
+def check_now(name: str, *, now: datetime, purpose: Purpose = Purpose.RESET, impact: Impact = Impact.NORMAL) -> Look:
     """Look at a domain, judge it, and store that when it holds an address.
 
-    Asks DNS always, the registry when its last answer is older than `rdap_max_age` or anything looks different.
+    Asks DNS always, the registry when that is due for this purpose (`policy/registry_schedule.py`).
     Ends the present transaction; call it outside one that has written.
     """
     found = db.session().scalar(select(Domain).where(Domain.name == name))
@@ -58,28 +59,55 @@ def check_now(name: str, *, now: datetime, rdap_max_age: timedelta = RDAP_MAX_AG
         evidence, rdap_at = None, None
         judgement = Judgement(Verdict.HEALTHY, "OK_RESERVED", now + timedelta(days=1))
     else:
-        evidence, rdap_at = _ask(row, rdap_max_age=rdap_max_age, now=now)
-        judgement = judge(evidence, before, Baseline(), verified_at=None, impact=Impact.NORMAL, now=now)
-    generation = _store(name, evidence, before, judgement, rdap_at=rdap_at, now=now) if found else 0
-    return Look(
-        domain=name, evidence=evidence, before=before, judgement=judgement, generation=generation, checked_at=now
-    )
+        lists = adapters.current().lists
+        evidence, rdap_at = _ask(row, purpose=purpose, impact=impact, now=now)
+        judgement = judge(evidence, before, Baseline(), verified_at=None, impact=impact, lists=lists, now=now)
+        if judgement.verdict is not Verdict.HEALTHY and not canaries.sing(now=now):
+            evidence = replace(evidence, dns=DnsEvidence(fault=DnsFault.OURS))
+            judgement = judge(evidence, before, Baseline(), verified_at=None, impact=impact, lists=lists, now=now)
+    if found is None:
+        return Look(
+            domain=name,
+            evidence=evidence,
+            before=before,
+            judgement=judgement,
+            generation=0,
+            held=False,
+            checked_at=now,
+        )
+    _store(name, evidence, before, judgement, rdap_at=rdap_at, now=now)
+    return _view(db.session().scalars(select(Domain).where(Domain.name == name)).one(), checked_at=now)
 
 
-def _ask(row: Domain, *, rdap_max_age: timedelta, now: datetime) -> tuple[Evidence, datetime]:
-    """Ask DNS, and registries where their last answer will not do; says too when the domain's own answered."""
-    services, last = adapters.current(), row.evidence()
-    dns = services.dns.look_up(row.name)
-    hosts = mail_hosts.ask(row.name, dns, max_age=rdap_max_age, now=now)
-    if last is not None and row.rdap_checked_at is not None:
-        age, expires_at = now - row.rdap_checked_at, last.rdap.expires_at
-        if expires_at is not None and row.rdap_checked_at < expires_at <= now + NEAR_EXPIRY:
-            rdap_max_age = min(rdap_max_age, RDAP_MAX_AGE - timedelta(hours=1))  # less than the sweep's day
-        told_to_wait = age < timedelta(seconds=last.rdap.retry_after_seconds or 0)
-        as_before = dns == last.dns and row.verdict == Verdict.HEALTHY.value
-        if told_to_wait or (as_before and last.rdap.outcome is RdapOutcome.FOUND and age <= rdap_max_age):
-            return Evidence(domain=row.name, dns=dns, rdap=last.rdap, hosts_rdap=hosts), row.rdap_checked_at
-    return Evidence(domain=row.name, dns=dns, rdap=services.rdap.look_up(row.name), hosts_rdap=hosts), now
+def _ask(row: Domain, *, purpose: Purpose, impact: Impact, now: datetime) -> tuple[Evidence, datetime | None]:
+    """Ask DNS, and registries where that is due and they may be asked; says too when the domain's own answered.
+
+    A registry that could not be asked leaves its last answer standing, marked and with its age.
+    """
+    last, asked_at = row.evidence(), row.rdap_checked_at
+    proved = asked_at is not None and bool(accounts.proved_since(row.name, since=asked_at + datetime.resolution))
+    db.commit()
+    asked_for = Purpose.PROOF if proved else purpose
+    dns = adapters.current().dns.look_up(row.name)
+    hosts = mail_hosts.ask(row.name, dns, purpose=asked_for, impact=impact, now=now)
+    rdap = RdapEvidence(outcome=RdapOutcome.UNAVAILABLE, detail="not asked yet")
+    if last is not None and asked_at is not None:
+        rdap = last.rdap
+        as_before = row.verdict == Verdict.HEALTHY.value and same_servers(row.name, last.dns, dns)
+        facts = RegistryFacts(
+            answered_at=asked_at if rdap.outcome is RdapOutcome.FOUND and not rdap.overdue else None,
+            expires_at=rdap.expires_at,
+            renewed_by_itself="autorenewperiod" in rdap.statuses,
+            changed=not as_before,
+            purpose=asked_for,
+            impact=impact,
+        )
+        if not due(facts, now=now):
+            return Evidence(domain=row.name, dns=dns, rdap=rdap, hosts_rdap=hosts), asked_at
+    answer = registries.ask(row.name, purpose=asked_for, now=now)
+    if answer is None:
+        return Evidence(domain=row.name, dns=dns, rdap=replace(rdap, overdue=True), hosts_rdap=hosts), asked_at
+    return Evidence(domain=row.name, dns=dns, rdap=answer, hosts_rdap=hosts), now
 
 
 def _store(
@@ -90,22 +118,29 @@ def _store(
     *,
     rdap_at: datetime | None,
     now: datetime,
-) -> int:
+) -> None:
     """Write one look down, in one transaction: row, generation, trust of the addresses, missing baselines.
 
-    Returns the generation from now on.
+    What would take mail away from people is held back as suspect where too much of it comes at once.
     """
     row = db.session().scalars(select(Domain).where(Domain.name == name).with_for_update()).one()
     was = (row.verdict, row.generation)
     registered = evidence.rdap.registered_at if evidence else None
     known = row.registered_at
-    if judgement.verdict is Verdict.LAPSED and row.lapsed_at is None:
-        row.generation, row.lapsed_at = row.generation + 1, now
-    elif judgement.verdict is Verdict.HEALTHY:
-        row.lapsed_at = None
-    if registered is not None and (known is None or registered > known):
-        row.generation += 1 if known is not None and registered > known + REGISTRATION_SLACK else 0
-        row.registered_at = registered
+    lapses = judgement.verdict is Verdict.LAPSED and row.lapsed_at is None
+    anew = registered is not None and known is not None and registered > known + REGISTRATION_SLACK
+    doubted = _proved_by_others(name, evidence)
+    in_doubt = any(accounts.would_be_doubted(name, proved_before=at, only=ids) for at, ids in doubted)
+    held = (lapses or anew or in_doubt) and mass_change.holds_back(row, now=now)
+    row.held_at = (row.held_at or now) if held else None
+    if held:
+        reason = "REGISTERED_AFTER_VERIFICATION" if judgement.verdict is Verdict.HEALTHY else judgement.reason
+        judgement = Judgement(Verdict.SUSPECT, reason, judgement.recheck_at)
+    else:
+        row.generation += lapses + anew
+        row.lapsed_at = now if lapses else None if judgement.verdict is Verdict.HEALTHY else row.lapsed_at
+        if registered is not None and (known is None or registered > known):
+            row.registered_at = registered
     row.verdict, row.reason = judgement.verdict.value, judgement.reason
     row.checked_at, row.next_check_at, row.claimed_until = now, judgement.recheck_at, None
     renewals = Renewals(paid_until=row.paid_until, unbroken_since=row.unbroken_since)
@@ -122,25 +157,35 @@ def _store(
         accounts.set_trust(name, verdict=row.verdict, generation=generation, now=now)
     if row.registered_at is not None:
         accounts.set_reregistered(name, proved_before=row.registered_at - REGISTRATION_SLACK, now=now)
-    for host, answer in evidence.hosts_rdap.items() if evidence else ():
-        if answer.registered_at is not None:
-            _host_registered(name, host, before=answer.registered_at - REGISTRATION_SLACK, now=now)
+    for proved_before, ids in () if held else doubted:
+        accounts.set_reregistered(name, proved_before=proved_before, now=now, only=ids)
+    if was != (row.verdict, generation) or in_doubt:
+        sessions.end_resting_on_mail(accounts.in_doubt_at(name), since=before.last_healthy_at, now=now)
     nothing_wrong_before = was[0] in {Verdict.HEALTHY.value, Verdict.UNKNOWN.value}
     if evidence is not None and judgement.verdict is Verdict.HEALTHY and nothing_wrong_before:
         since = max(before.last_healthy_at or now - NEW_BASELINE_WITHIN, now - NEW_BASELINE_WITHIN)
         _record_baselines(name, Baseline.of(evidence), proved_since=since, now=now)
     db.commit()
-    return generation
 
 
-def _host_registered(name: str, host: str, *, before: datetime, now: datetime) -> None:
-    """A mail host's domain was registered: addresses proved before with mail at it are in doubt (rule 3)."""
-    ids = accounts.proved_before(name, before=before)
-    if not ids:
-        return
-    rows = select(AddressBaseline).where(AddressBaseline.address_id.in_(ids))
-    used = [row.address_id for row in db.session().scalars(rows) if host in {registrable_domain(mx) for mx in row.mx}]
-    accounts.set_reregistered(name, proved_before=before, now=now, only=used)
+def _proved_by_others(name: str, evidence: Evidence | None) -> list[tuple[datetime, list[int] | None]]:
+    """Who may have lost an address to a registration of the domain, or of a mail host's domain (rules 1 and 3).
+
+    Each: the time before which addresses were proved, and their ids; None for all at the domain.
+    """
+    if evidence is None:
+        return []
+    found: list[tuple[datetime, list[int] | None]] = []
+    if evidence.rdap.registered_at is not None:
+        found.append((evidence.rdap.registered_at - REGISTRATION_SLACK, None))
+    for host, answer in evidence.hosts_rdap.items():
+        if answer.registered_at is not None:
+            before = answer.registered_at - REGISTRATION_SLACK
+            ids = accounts.proved_before(name, before=before)
+            rows = select(AddressBaseline).where(AddressBaseline.address_id.in_(ids))
+            used = [r.address_id for r in db.session().scalars(rows) if host in {registrable_domain(mx) for mx in r.mx}]
+            found.append((before, used))
+    return found
 
 
 def _record_baselines(name: str, seen: Baseline, *, proved_since: datetime, now: datetime) -> None:
@@ -163,23 +208,36 @@ def _record_baselines(name: str, seen: Baseline, *, proved_since: datetime, now:
 
 
 def check_fresh(name: str, *, max_age: timedelta, now: datetime) -> Look:
-    """The last look when it is young enough, else a new one."""
-    last = last_look(name)
-    return last if last is not None and now - last.checked_at <= max_age else check_now(name, now=now)
+    """The last look when it is young enough, and the registry's answer in it, else a new one.
+
+    An answer that could not be had anew is not waited for again within `max_age`.
+    """
+    row = db.session().scalar(select(Domain).where(Domain.name == name))
+    if row is None or row.checked_at is None or now - row.checked_at > max_age:
+        return check_now(name, now=now)
+    last = _view(row, checked_at=row.checked_at)
+    rdap = last.evidence.rdap if last.evidence is not None else None
+    if rdap is None or rdap.outcome is not RdapOutcome.FOUND or rdap.overdue or row.rdap_checked_at is None:
+        return last
+    too_old = now - row.rdap_checked_at > max(max_age, MAX_AGE_AT_RESET)
+    return check_now(name, now=now) if too_old else last
 
 
 def last_look(name: str) -> Look | None:
     """The last look at a domain that holds an address; None when nobody has looked yet."""
     row = db.session().scalar(select(Domain).where(Domain.name == name))
-    if row is None or row.checked_at is None:
-        return None
+    return _view(row, checked_at=row.checked_at) if row is not None and row.checked_at is not None else None
+
+
+def _view(row: Domain, *, checked_at: datetime) -> Look:
     return Look(
-        domain=name,
+        domain=row.name,
         evidence=row.evidence(),
         before=row.history_before(),
         judgement=Judgement(Verdict(row.verdict), row.reason, row.next_check_at),
         generation=row.generation,
-        checked_at=row.checked_at,
+        held=row.held_at is not None,
+        checked_at=checked_at,
     )
 
 

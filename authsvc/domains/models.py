@@ -38,6 +38,9 @@ class Domain(Row):
     last_rdap_ok_at: Mapped[datetime | None]
     paid_until: Mapped[datetime | None]  # with `unbroken_since`: see `policy/continuity.py`
     unbroken_since: Mapped[datetime | None]
+    changed_at: Mapped[datetime | None] = mapped_column(index=True)  # with `registrable`: see `mass_change.py`
+    registrable: Mapped[str | None] = mapped_column(String(255))
+    held_at: Mapped[datetime | None]  # since when a change is held back for staff to decide
     next_check_at: Mapped[datetime] = mapped_column(index=True)
     claimed_until: Mapped[datetime | None]
 

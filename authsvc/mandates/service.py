@@ -6,6 +6,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, exists, select, update
+from sqlalchemy.sql.expression import SQLColumnExpression
 
 from authsvc import accounts, audit, mail
 from authsvc.audit import EventType
@@ -63,6 +64,16 @@ def has_mandate(account_id: int) -> bool:
 def owns_packages(account_id: int) -> bool:
     """True when the account accepted to maintain a package, whatever its reach."""
     return bool(db.session().scalar(_OWNS, {"account_id": account_id}))
+
+
+def is_owner(account_id: SQLColumnExpression[int]) -> ColumnElement[bool]:
+    """A condition for queries of others: the account accepted to maintain a package."""
+    return exists().where(Ownership.account_id == account_id, Ownership.accepted_at.is_not(None))
+
+
+def is_covered(account_id: SQLColumnExpression[int]) -> ColumnElement[bool]:
+    """A condition for queries of others: the account was given a mandate, in force or not."""
+    return exists().where(MandateRow.account_id == account_id)
 
 
 def may_keep_only(account_id: int, kinds_left: frozenset[Factor], *, now: datetime) -> bool:

@@ -1,18 +1,17 @@
 """Domain verdict: what do these DNS and registry answers say about the domain of an address?
 
 Evidence in, verdict out. `domains` gathers the evidence and stores the verdict. A broken resolver or
-registry is never a lapse: it makes the verdict unknown. Not judged yet: parking and disposable providers
-(issue 4); RULES is where they go.
+registry is never a lapse: it makes the verdict unknown.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from authsvc.core.domain_names import registrable_domain
-from authsvc.core.evidence import DnsFault, Evidence, MailHost, RdapOutcome
+from authsvc.core.evidence import DnsFault, DomainLists, Evidence, MailHost, RdapOutcome
 
 # Registry clocks and time zones differ by hours, and some registries give only a date.
 REGISTRATION_SLACK = timedelta(hours=24)
@@ -34,6 +33,7 @@ DEAD_REASONS = frozenset(HOLD_STATUSES.values()) | {
     "MX_HOST_NXDOMAIN",
     "MX_UNROUTABLE",
 }
+NO_LISTS = DomainLists()
 PRIVATE_NETWORKS = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
 
@@ -118,6 +118,7 @@ class _Case:
     baseline: Baseline
     verified_at: datetime | None
     impact: Impact
+    lists: DomainLists
     now: datetime
 
     def confirmed(self, kind: Failure) -> bool:
@@ -150,6 +151,7 @@ def judge(
     *,
     verified_at: datetime | None,
     impact: Impact,
+    lists: DomainLists = NO_LISTS,
     now: datetime,
 ) -> Judgement:
     """Judge a mail domain as seen from one address; `verified_at` None judges it for nobody in particular.
@@ -157,7 +159,15 @@ def judge(
     Rules run top to bottom; the first that applies decides. Raises nothing. Source: POLICY 8 and the rules of
     docs/domain-scenarios.md, by the same numbers.
     """
-    case = _Case(evidence=evidence, history=history, baseline=baseline, verified_at=verified_at, impact=impact, now=now)
+    case = _Case(
+        evidence=evidence,
+        history=history,
+        baseline=baseline,
+        verified_at=verified_at,
+        impact=impact,
+        lists=lists,
+        now=now,
+    )
     findings = (rule(case) for rule in RULES)
     healthy = (Verdict.HEALTHY, _why_healthy(case))
     verdict, reason = next((found for found in findings if found is not None), healthy)
@@ -167,9 +177,14 @@ def judge(
 def next_history(
     history: History, judgement: Judgement, evidence: Evidence, *, rdap_answered_at: datetime, now: datetime
 ) -> History:
-    """The history once this look counts as well. `rdap_answered_at`: when the registry's answer was given."""
+    """The history once this look counts as well. `rdap_answered_at`: when the registry's answer was given.
+
+    A fault of our own resolvers neither counts nor ends a run.
+    """
     failure = _failure_of(judgement.reason)
     rdap_answered = evidence.rdap.outcome is RdapOutcome.FOUND
+    if evidence.dns.fault is DnsFault.OURS:
+        return replace(history, last_rdap_ok_at=rdap_answered_at) if rdap_answered else history
     same_run = failure is not None and history.failure in (None, failure) and history.consecutive_failures > 0
     return History(
         consecutive_failures=0 if failure is None else history.consecutive_failures + 1 if same_run else 1,
@@ -230,7 +245,7 @@ def _dns_gave_no_answer(case: _Case) -> Finding | None:
     fault = case.evidence.dns.fault
     if fault is None:
         return None
-    since = case.failing_since(Failure.FAULT)
+    since = None if fault is DnsFault.OURS else case.failing_since(Failure.FAULT)
     too_long = since is not None and case.now - since >= FAULT_SUSPECT_AFTER
     return Verdict.SUSPECT if too_long else Verdict.UNKNOWN, fault.value
 
@@ -256,11 +271,13 @@ def _mail_cannot_arrive(case: _Case) -> Finding | None:
 
 
 def _something_moved(case: _Case) -> Finding | None:
-    """Rule 6: mail works, but not where it did when the owner proved the address."""
+    """Rule 6: mail works, but not where it did when the owner proved the address, or where nobody should rest on it."""
     rdap, baseline = case.evidence.rdap, case.baseline
-    usable = rdap.outcome is RdapOutcome.FOUND
-    if case.ns_moved and usable and "autorenewperiod" in rdap.statuses:
+    usable = rdap.outcome is RdapOutcome.FOUND and not rdap.overdue
+    if case.ns_moved and "autorenewperiod" in rdap.statuses:
         return Verdict.SUSPECT, "AUTO_RENEW_NS_CHANGED"
+    if any(_is_listed(name, case.lists.parking) for name in case.evidence.dns.name_servers):
+        return Verdict.SUSPECT, "PARKED"
     if case.ns_moved and case.mx_moved:
         if not usable:
             return Verdict.SUSPECT, "NS_AND_MX_CHANGED"
@@ -269,12 +286,15 @@ def _something_moved(case: _Case) -> Finding | None:
             return Verdict.SUSPECT, "CHANGED_ACROSS_EXPIRY"
     if baseline.mx and case.evidence.dns.implicit_mx:
         return Verdict.SUSPECT, "MX_DROPPED"
+    if _is_listed(case.evidence.domain, case.lists.disposable):
+        return Verdict.SUSPECT, "DISPOSABLE_DOMAIN"
     return None
 
 
 def _registry_is_silent(case: _Case) -> Finding | None:
-    """Rule 7: the registry gave no usable answer now; how old is the last one?"""
-    if case.evidence.rdap.outcome is not RdapOutcome.UNAVAILABLE:
+    """Rule 7: the registry gave no usable answer now, or could not be asked; how old is the last one?"""
+    rdap = case.evidence.rdap
+    if rdap.outcome is not RdapOutcome.UNAVAILABLE and not rdap.overdue:
         return None
     last = case.history.last_rdap_ok_at
     if last is not None and case.now - last < RDAP_FRESH[case.impact]:
@@ -305,7 +325,7 @@ def _why_healthy(case: _Case) -> str:
     remarks = (
         (rdap.outcome is RdapOutcome.NO_SERVICE, "OK_NO_RDAP"),
         ("autorenewperiod" in rdap.statuses, "OK_AUTO_RENEW"),
-        (not all(map(_works, dns.mail_hosts)), "OK_PARTIAL_MX"),
+        (not all(map(works, dns.mail_hosts)), "OK_PARTIAL_MX"),
         (case.ns_moved or case.mx_moved, "OK_MOVED"),
         (dns.implicit_mx, "OK_IMPLICIT_MX"),
         (rdap.registered_at is None, "OK_NO_REGISTRATION_DATE"),
@@ -327,7 +347,14 @@ def moved(before: frozenset[str], now: Iterable[str]) -> bool:
     return bool(then) and bool(seen) and not then & seen
 
 
-def _works(host: MailHost) -> bool:
+def _is_listed(name: str, listed: frozenset[str]) -> bool:
+    """True for a listed domain and every name below one."""
+    labels = name.split(".")
+    return any(".".join(labels[at:]) in listed for at in range(len(labels)))
+
+
+def works(host: MailHost) -> bool:
+    """True when the host has an address that leads somewhere on the Internet."""
     return any(not _is_unroutable(ip_address(address)) for address in host.addresses)
 
 

@@ -43,6 +43,7 @@ TABLE: dict[Action, Rule] = {
     Action.VERIFY_ADDRESS: Rule(in_hold=True),
     Action.REMOVE_ADDRESS: Rule(in_hold=False, step_up=True),
     Action.CHANGE_PRIMARY_ADDRESS: Rule(in_hold=False, step_up=True),
+    Action.MARK_BACKUP_ADDRESS: Rule(in_hold=False, step_up=True),
     Action.LINK_PROOF_PLACE: Rule(in_hold=False, step_up=True),
     Action.UNLINK_PROOF_PLACE: Rule(in_hold=False, step_up=True),
     Action.SIGN_IN_TO_CLIENT: Rule(in_hold=True),

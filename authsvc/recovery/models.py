@@ -16,6 +16,8 @@ class ResetRequest(Row):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     typed: Mapped[str] = mapped_column(String(320))
     ip: Mapped[str] = mapped_column(String(45))
+    network: Mapped[str] = mapped_column(String(45), index=True)
+    turn: Mapped[int]  # how many of this network waited before it: whoever asks a lot waits behind the others
     browser: Mapped[str] = mapped_column(String(60))
     browser_digest: Mapped[bytes | None]  # of its cookie: known browsers have a budget of their own (POLICY 7)
     created_at: Mapped[datetime] = mapped_column(index=True)

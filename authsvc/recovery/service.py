@@ -30,21 +30,12 @@ MAX_LIVE_LINKS = 3
 ONE_MAIL_EVERY = timedelta(minutes=15)  # once the budget is empty (POLICY 7)
 WARN_AGAIN_AFTER = timedelta(days=1)  # of a refusal for a reason that was mailed before
 
-REASONS = {
-    "NOT_REGISTERED": "its domain is not registered any more.",
-    "REDEMPTION_PERIOD": "its domain has expired.",
-    "PENDING_DELETE": "its domain has expired and is about to be deleted.",
-    "REGISTERED_AFTER_VERIFICATION": "its domain was registered anew after you confirmed the address.",
-    "MX_HOST_DOMAIN_LAPSED": "the domain of one of its mail servers is not registered any more.",
-    "MX_HOST_DOMAIN_REREGISTERED": "the domain of one of its mail servers was registered anew.",
-    "GENERATION_CHANGED": "its domain lapsed or was registered anew after you confirmed the address.",
-    "STICKY_BLOCK": "it was blocked earlier, when its domain lapsed or changed hands.",
-}
-
 
 def request_reset(typed: str, client: Client, *, browser_token: str = "", now: datetime) -> None:
     """Write one row, the same work for every text; nothing is looked up here (attack R18)."""
-    values = {"typed": typed, "ip": client.ip, "browser": client.browser, "created_at": now}
+    waiting = select(func.count()).select_from(ResetRequest).where(ResetRequest.network == client.network)
+    values = {"typed": typed, "ip": client.ip, "network": client.network, "browser": client.browser, "created_at": now}
+    values["turn"] = db.session().scalar(waiting)
     values["browser_digest"] = crypto.digest(browser_token) if browser_token else None
     db.session().execute(insert(ResetRequest).values(values))
 
@@ -60,7 +51,7 @@ def process_resets(*, now: datetime) -> int:
             limit=1,
             lease=LEASE,
             now=now,
-            order_by=ResetRequest.created_at,
+            order_by=ResetRequest.turn,
         )
         if not ids:
             break
@@ -81,8 +72,9 @@ def _process(request_id: int, *, now: datetime) -> None:
     with db.transaction() as session:
         request = session.get_one(ResetRequest, request_id)
         account = accounts.find(request.typed) or accounts.find_frozen(request.typed)
-        address = accounts.mail_address(account.id) if account else None
-        client = Client(ip=request.ip, network=request.ip, browser=request.browser)
+        address = accounts.link_address(account.id, request.typed) if account else None
+        typed = request.typed
+        client = Client(ip=request.ip, network=request.network, browser=request.browser)
         domain = address.domain if address else _domain_of(request.typed)
     if account is not None and account.frozen:
         unfreezing.mail_links(request_id, account, client, now=now)
@@ -95,7 +87,7 @@ def _process(request_id: int, *, now: datetime) -> None:
     if account is not None and look is not None:
         with db.transaction():
             account = accounts.get(account.id)
-            address = accounts.mail_address(account.id)  # as it stands after the look
+            address = accounts.link_address(account.id, typed)  # as it stands after the look
             if address is not None and address.domain == look.domain and not account.disabled and not account.frozen:
                 browser = devices.find_digest(request.browser_digest, account.id) if request.browser_digest else None
                 decision = _decide(account, address, look, browser_id=browser.id if browser else None, now=now)
@@ -193,7 +185,7 @@ def _mail_link(
 
 def _refuse(account: AccountView, address: AddressView, reason: str, client: Client, *, now: datetime) -> None:
     """Store the block, say so in the log, warn the account's other trusted addresses; nothing goes to this one."""
-    why = REASONS.get(reason, "its domain cannot receive mail any more.")
+    why = domains.reason_words(reason)
     warned = audit.happened(EventType.RESET_REFUSED, account_id=account.id, after=now - WARN_AGAIN_AFTER)
     if accounts.block_address(address.id, reason=reason, now=now):
         audit.record(EventType.ADDRESS_BLOCKED, account_id=account.id, at=now, email=address.email, reason=why)

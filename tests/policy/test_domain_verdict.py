@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from authsvc.core.evidence import DnsEvidence, DnsFault, Evidence, MailHost, RdapEvidence, RdapOutcome
+from authsvc.core.evidence import DnsEvidence, DnsFault, DomainLists, Evidence, MailHost, RdapEvidence, RdapOutcome
 from authsvc.policy.domain_verdict import (
     Baseline,
     Failure,
@@ -40,6 +40,7 @@ HEALTHY = Evidence(
 )
 AS_BEFORE = Baseline.of(HEALTHY)
 QUIET = History(last_healthy_at=NOON - timedelta(days=1), last_rdap_ok_at=NOON - timedelta(days=1))
+LISTS = DomainLists(parking=frozenset({"parked.net"}), disposable=frozenset({"throwaway.com"}))
 ELSEWHERE = (MailHost(name="mx.other.com", addresses=("203.0.113.99",)),)
 
 
@@ -55,9 +56,10 @@ def verdict(
     baseline: Baseline = AS_BEFORE,
     verified_at: datetime | None = VERIFIED,
     impact: Impact = Impact.NORMAL,
+    lists: DomainLists = LISTS,
 ) -> tuple[str, str]:
     """Verdict and reason at noon."""
-    found = judge(evidence, history, baseline, verified_at=verified_at, impact=impact, now=NOON)
+    found = judge(evidence, history, baseline, verified_at=verified_at, impact=impact, lists=lists, now=NOON)
     return found.verdict.value, found.reason
 
 
@@ -184,12 +186,28 @@ def test_a_mail_host_s_domain_registered_a_day_after_the_proof_is_somebody_elses
 # --- rule 4
 
 
-@pytest.mark.parametrize("fault", DnsFault)
+@pytest.mark.parametrize("fault", sorted(set(DnsFault) - {DnsFault.OURS}))
 def test_dns_without_an_answer_is_never_a_lapse(fault: DnsFault) -> None:
     broken = seen(dns={"fault": fault, "mail_hosts": ()})
     for_ever = failing(1000, timedelta(days=300))
     assert verdict(broken) == ("unknown", fault.value)
     assert verdict(broken, history=for_ever) == ("suspect", fault.value)
+
+
+def test_a_fault_of_our_own_resolvers_is_never_suspect() -> None:
+    broken = seen(dns={"fault": DnsFault.OURS, "mail_hosts": ()})
+    for_ever = failing(1000, timedelta(days=300), Failure.FAULT)
+    assert verdict(broken, history=for_ever) == ("unknown", "OWN_RESOLVERS_FAIL")
+
+
+@pytest.mark.parametrize("registry", [RdapOutcome.FOUND, RdapOutcome.UNAVAILABLE])
+def test_a_fault_of_our_own_resolvers_neither_counts_nor_ends_a_run(registry: RdapOutcome) -> None:
+    broken = seen(dns={"fault": DnsFault.OURS}, rdap={"outcome": registry})
+    before = failing(2, timedelta(days=1), Failure.DEAD)
+    judgement = judge(broken, before, Baseline(), verified_at=None, impact=Impact.NORMAL, now=NOON)
+    after = next_history(before, judgement, broken, rdap_answered_at=NOON, now=NOON)
+    answered = NOON if registry is RdapOutcome.FOUND else before.last_rdap_ok_at
+    assert after == replace(before, last_rdap_ok_at=answered)
 
 
 def test_a_week_without_an_answer_is_suspect() -> None:
@@ -289,6 +307,43 @@ def test_mail_that_falls_back_to_the_web_host_is_suspect() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name_servers", "parked"),
+    [
+        (("ns1.parked.net", "ns2.parked.net"), True),
+        (("ns1.dnshost.net", "a.b.parked.net"), True),  # one is enough
+        (("parked.net",), True),
+        (("ns1.notparked.net",), False),
+        (("parked.net.dnshost.net",), False),
+        ((), False),
+    ],
+)
+def test_name_servers_of_a_parking_company_are_suspect(name_servers: tuple[str, ...], parked: bool) -> None:
+    away = seen(dns={"name_servers": name_servers})
+    assert (verdict(away) == ("suspect", "PARKED")) == parked
+    assert (verdict(away, baseline=Baseline.of(away)) == ("suspect", "PARKED")) == parked  # from the beginning too
+    assert verdict(away, lists=DomainLists())[1] != "PARKED"
+
+
+@pytest.mark.parametrize(
+    ("domain", "disposable"),
+    [("throwaway.com", True), ("mail.throwaway.com", True), ("notthrowaway.com", False), ("throwaway.com.org", False)],
+)
+def test_a_provider_of_throw_away_mailboxes_is_suspect(domain: str, disposable: bool) -> None:
+    found = verdict(replace(HEALTHY, domain=domain))
+    assert found == (("suspect", "DISPOSABLE_DOMAIN") if disposable else ("healthy", "OK"))
+
+
+def test_of_what_moved_the_first_in_order_is_named() -> None:
+    parked = {"name_servers": ("ns1.parked.net",), "mail_hosts": ELSEWHERE}
+    grace = {"statuses": frozenset({"autorenewperiod"})}
+    bare = {"implicit_mx": True, "mail_hosts": (MailHost(name="throwaway.com", addresses=("203.0.113.1",)),)}
+    assert verdict(seen(dns=parked, rdap=grace))[1] == "AUTO_RENEW_NS_CHANGED"
+    assert verdict(seen(dns=parked, rdap=silent_registry()))[1] == "PARKED"
+    assert verdict(replace(seen(dns=bare), domain="throwaway.com"))[1] == "MX_DROPPED"
+    assert verdict(replace(seen(rdap=silent_registry()), domain="throwaway.com"))[1] == "DISPOSABLE_DOMAIN"
+
+
+@pytest.mark.parametrize(
     ("host", "reason"),
     [
         ("mx9.provider.net", "OK"),  # inside one company
@@ -314,6 +369,28 @@ def test_a_silent_registry_is_forgiven_while_its_last_answer_is_fresh(impact: Im
         history = replace(QUIET, last_rdap_ok_at=NOON - age)
         assert verdict(silent, history=history, impact=impact) == expected
     assert verdict(silent, history=replace(QUIET, last_rdap_ok_at=None)) == ("unknown", "RDAP_STALE")
+
+
+def test_a_registry_that_could_not_be_asked_is_forgiven_alike_and_vouches_for_nothing() -> None:
+    earlier, away = {"overdue": True}, {"mail_hosts": ELSEWHERE, "name_servers": ("ns.other.com",)}
+    for days, expected in ((34, ("healthy", "OK_RDAP_UNAVAILABLE")), (35, ("unknown", "RDAP_STALE"))):
+        history = replace(QUIET, last_rdap_ok_at=NOON - timedelta(days=days))
+        assert verdict(seen(rdap=earlier), history=history) == expected
+    assert verdict(seen(dns=away, rdap=earlier)) == ("suspect", "NS_AND_MX_CHANGED")
+
+
+@pytest.mark.parametrize(
+    ("rdap", "expected"),
+    [
+        ({"statuses": frozenset({"redemptionperiod"})}, ("lapsed", "REDEMPTION_PERIOD")),
+        ({"registered_at": VERIFIED + timedelta(days=2)}, ("reregistered", "REGISTERED_AFTER_VERIFICATION")),
+        ({"statuses": frozenset({"serverhold"})}, ("suspect", "SERVER_HOLD")),
+    ],
+)
+def test_what_a_registry_said_against_a_domain_stands_until_it_is_asked_again(
+    rdap: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    assert verdict(seen(rdap=rdap | {"overdue": True})) == expected
 
 
 # --- rule 8

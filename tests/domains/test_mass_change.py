@@ -1,0 +1,161 @@
+"""Many domains that change hands at once are held back until staff let them count."""
+
+from datetime import timedelta
+
+import pytest
+
+from authsvc import domains
+from authsvc.core import db
+from authsvc.policy import mass_change
+from authsvc.policy.login import Mailbox
+from tests.domains.test_domains import ALIVE, DAY, World, registration, world
+
+__all__ = ["world"]  # the fixture
+
+
+@pytest.fixture
+def one_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two changes within a day are too many."""
+    monkeypatch.setattr(mass_change, "AT_LEAST", 1)
+
+
+def established(world: World, *names: str) -> list[int]:
+    """Accounts that are 30 days old, each at a domain of its own."""
+    found = [world.person(name.partition(".")[0], email=f"me@{name}") for name in names]
+    world.now += 30 * DAY + timedelta(seconds=1)
+    with world.app.app_context():
+        domains.count_established(now=world.now)
+    return found
+
+
+def lapse(world: World, name: str) -> domains.Look:
+    """The domain is free from now on."""
+    world.says([], None)
+    return world.look(name)
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_the_change_that_is_one_too_many_waits_as_suspect(world: World) -> None:
+    first, second = established(world, "one.org", "two.org")
+    assert lapse(world, "one.org").judgement.verdict.value == "lapsed"
+    held = lapse(world, "two.org")
+    assert (held.judgement.verdict.value, held.judgement.reason) == ("suspect", "NOT_REGISTERED")
+    assert (world.worth(first), world.worth(second)) == (Mailbox.LOST, Mailbox.DOUBTFUL)
+    assert world.judged(second) == ("suspect", "NOT_REGISTERED")
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_what_was_held_back_does_not_count_by_itself_later(world: World) -> None:
+    _first, second = established(world, "one.org", "two.org")
+    for name in ("one.org", "two.org"):
+        lapse(world, name)
+    world.now += 3 * DAY
+    assert lapse(world, "two.org").judgement.verdict.value == "suspect"
+    assert world.worth(second) is Mailbox.DOUBTFUL
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_a_day_after_the_last_change_another_one_counts_at_once(world: World) -> None:
+    _first, second = established(world, "one.org", "two.org")
+    lapse(world, "one.org")
+    world.now += DAY
+    lapse(world, "two.org")
+    assert world.worth(second) is Mailbox.LOST
+
+
+@pytest.mark.usefixtures("one_is_enough")
+@pytest.mark.parametrize(("later", "worth"), [(DAY, Mailbox.LOST), (DAY - timedelta(seconds=1), Mailbox.DOUBTFUL)])
+def test_a_day_after_staff_raise_the_breaker_what_was_held_back_counts(
+    world: World, later: timedelta, worth: Mailbox
+) -> None:
+    _first, second = established(world, "one.org", "two.org")
+    for name in ("one.org", "two.org"):
+        lapse(world, name)
+    with world.app.app_context(), db.transaction():
+        assert domains.raise_breaker(now=world.now) == world.now + DAY
+    world.now += later
+    lapse(world, "two.org")
+    assert world.worth(second) is worth
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_a_raised_breaker_is_lowered_again_by_hand_or_after_a_day(world: World) -> None:
+    _first, second, third = established(world, "one.org", "two.org", "three.org")
+    for name in ("one.org", "two.org"):
+        lapse(world, name)
+    with world.app.app_context(), db.transaction():
+        domains.raise_breaker(now=world.now)
+        domains.lower_breaker()
+    world.now += DAY
+    lapse(world, "two.org")
+    assert world.worth(second) is Mailbox.DOUBTFUL
+    with world.app.app_context(), db.transaction():
+        domains.raise_breaker(now=world.now)
+        assert list(domains.breaker(now=world.now).held) == ["two.org"]
+    world.now += 2 * DAY
+    lapse(world, "two.org")
+    assert world.worth(second) is Mailbox.DOUBTFUL
+    assert world.worth(third) is Mailbox.GOOD
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_domains_of_young_accounts_neither_count_nor_wait(world: World) -> None:
+    _first, second = established(world, "one.org", "two.org")
+    young = world.person("young", email="me@young.org")
+    lapse(world, "young.org")
+    assert world.worth(young) is Mailbox.LOST
+    lapse(world, "one.org")
+    lapse(world, "two.org")
+    assert world.worth(second) is Mailbox.DOUBTFUL
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_a_registration_of_the_domain_anew_is_held_back_alike(world: World) -> None:
+    _first, second = established(world, "one.org", "two.org")
+    lapse(world, "one.org")
+    world.says([["two.org", kind, value] for _, kind, value in ALIVE[:2]] + ALIVE[2:], None)
+    world.web.add_rdap({"two.org": registration(world.now.isoformat())})
+    held = world.look("two.org")
+    assert (held.judgement.verdict.value, held.judgement.reason) == ("suspect", "REGISTERED_AFTER_VERIFICATION")
+    assert world.worth(second) is Mailbox.DOUBTFUL
+    assert world.address(second).generation == world.address(second).domain_generation
+
+
+def test_a_pinned_domain_never_changes_by_itself(world: World) -> None:
+    (somebody,) = established(world, "gmail.com")
+    assert lapse(world, "gmail.com").judgement.verdict.value == "suspect"
+    assert world.worth(somebody) is Mailbox.DOUBTFUL
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_a_domain_that_looks_healthy_again_waits_for_nobody(world: World) -> None:
+    _first, second = established(world, "one.org", "two.org")
+    for name in ("one.org", "two.org"):
+        lapse(world, name)
+    world.says([["two.org", kind, value] for _, kind, value in ALIVE[:2]] + ALIVE[2:], None)
+    world.web.add_rdap({"two.org": registration()})
+    assert world.look("two.org").judgement.verdict.value == "healthy"
+    with world.app.app_context(), db.transaction():
+        assert domains.breaker(now=world.now).held == {}
+    assert world.worth(second) is Mailbox.GOOD
+
+
+def test_owners_of_packages_count_from_the_first_day(world: World, one_is_enough: None) -> None:
+    first, second = world.person("one", email="me@one.org"), world.person("two", email="me@two.org")
+    with world.app.app_context(), db.transaction() as session:
+        from authsvc.mandates.models import Ownership
+
+        for number, account_id in enumerate((first, second)):
+            session.add(
+                Ownership(
+                    ecosystem="npm",
+                    package=f"p{number}",
+                    account=f"a{number}",
+                    account_id=account_id,
+                    role="owner",
+                    accepted_at=world.now,
+                )
+            )
+    lapse(world, "one.org")
+    lapse(world, "two.org")
+    assert (world.worth(first), world.worth(second)) == (Mailbox.LOST, Mailbox.DOUBTFUL)
