@@ -202,6 +202,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
         database_url=database_url,
         hibp_base_url="off",
         dns_resolvers="127.0.0.1:9",
+        rdap_bootstrap_url="off",
         argon2_memory_kib=8,
         argon2_time_cost=1,
         workers=1,

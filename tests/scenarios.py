@@ -10,14 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from authsvc.core.evidence import DomainLists
 from authsvc.policy.domain_verdict import Baseline, History, Impact
 
 FILE = Path(__file__).parent / "data" / "scenarios.json"
-
-# What these expect waits for a rule that is not built yet (issue 4); the test turns red once it is.
-NOT_YET = {
-    "S28": "rule 6: list of disposable providers",
-}
 
 
 @dataclass(frozen=True)
@@ -33,6 +29,8 @@ class Scenario:
     records: list[list[str]]
     behaviour: list[dict[str, Any]]
     rdap: dict[str, Any]
+    lists: DomainLists
+    tlds_without_rdap: frozenset[str]
     now: datetime
 
     def __str__(self) -> str:
@@ -86,6 +84,12 @@ def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+def thresholds() -> dict[str, Any]:
+    """The figures that the file's expectations were worked out with."""
+    policy: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))["policy"]
+    return policy
+
+
 @cache
 def scenarios() -> tuple[Scenario, ...]:
     """Every case of the file, each with the records that all share."""
@@ -102,6 +106,11 @@ def scenarios() -> tuple[Scenario, ...]:
             records=common["records"] + case["dns"]["records"],
             behaviour=case["dns"]["behaviour"],
             rdap=common["rdap"] | case["rdap"],
+            tlds_without_rdap=frozenset(file["policy"]["tlds_without_rdap"]),
+            lists=DomainLists(
+                parking=frozenset(file["policy"]["parking_nameserver_domains"]),
+                disposable=frozenset(file["policy"]["disposable_domains"]),
+            ),
             now=datetime.fromisoformat(file["now"]),
         )
         for case in file["scenarios"]

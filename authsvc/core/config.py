@@ -37,7 +37,13 @@ class Settings:
     smtp_url: str = setting("file:outbox", "smtp://, smtps:// or file:FOLDER below the instance folder")
     mail_from: str = setting("security@localhost", "sender of every mail")
     dns_resolvers: str = setting("", "comma-separated host:port; the second confirms the first; empty: the system's")
-    rdap_base_url: str = setting("", "one RDAP server for every name; empty: the shipped bootstrap file")
+    dns_in_flight: int = setting(200, "questions under way at once in a sweep; more lose answers on most machines")
+    rdap_base_url: str = setting("", "one RDAP server for every name; empty: those of the bootstrap file")
+    rdap_bootstrap_url: str = setting(
+        "https://data.iana.org/rdap/dns.json", "where the worker refreshes the bootstrap file; `off`: the shipped one"
+    )
+    parking_nameservers_file: str = setting("", "domains of parking companies' name servers, one a line; adds to ours")
+    disposable_domains_file: str = setting("", "domains of throw-away mailboxes, one a line; adds to ours")
     hibp_base_url: str = setting(
         "https://api.pwnedpasswords.com", "breached-password range service; `off`: the built-in list alone"
     )

@@ -49,6 +49,7 @@ def continuity_shown(
     expired_at = baseline.expires_at
     return (
         rdap.outcome is RdapOutcome.FOUND
+        and not rdap.overdue
         and rdap.registered_at is not None
         and not moved(baseline.ns, dns.name_servers)
         and not dns.missing  # whoever registers the domain of a name server answers for all names there

@@ -1,7 +1,7 @@
 """Linking places, and asking them in a recovery. Nobody is asked inside a transaction."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, delete, func, literal, select, update
@@ -23,6 +23,7 @@ from authsvc.policy.proof_place import (
     domain_problem,
     standing,
 )
+from authsvc.policy.registry_schedule import Purpose
 from authsvc.proof_places.models import ProofPlace
 from authsvc.proof_places.places import Location, fetch, new_token
 
@@ -249,7 +250,7 @@ def _ask(target: _Target, token: str, *, now: datetime) -> dict[str, Any] | Reas
     domain = target.location.domain
     if domain is None:
         return Reason.UNREACHABLE
-    look = domains.check_now(domain, now=now, rdap_max_age=timedelta(0))
+    look = domains.check_now(domain, now=now, purpose=Purpose.PROOF)
     facts = DomainFacts(
         verdict=_verdict(look, target),
         registered_at=look.evidence.rdap.registered_at if look.evidence else None,

@@ -59,6 +59,7 @@ def test_a_domain_as_it_was_shows_continuity() -> None:
         {"rdap": {"registrar": ""}},
         {"rdap": {"transferred_at": VERIFIED + SECOND}},
         {"rdap": {"outcome": RdapOutcome.UNAVAILABLE}},
+        {"rdap": {"overdue": True}},
         {"rdap": {"outcome": RdapOutcome.NO_SERVICE}},
         {"rdap": {"registered_at": None}},
         {"rdap": {"statuses": frozenset({"autorenewperiod"})}},

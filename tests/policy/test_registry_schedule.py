@@ -43,7 +43,8 @@ def test_without_an_answer_to_lean_on_or_after_a_change_the_registry_is_asked_at
 
 
 def test_around_the_expiry_date_it_is_asked_before_after_and_then_weekly_for_eighty_days() -> None:
-    expires_at, asked, answered_at = NOON + 20 * DAY, [], NOON
+    expires_at, answered_at = NOON + 20 * DAY, NOON
+    asked: list[int] = []
     while (at := due_at(RegistryFacts(answered_at=answered_at, expires_at=expires_at))) is not None and len(asked) < 15:
         asked.append((at - expires_at) // DAY)
         answered_at = at
