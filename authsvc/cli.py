@@ -18,7 +18,6 @@ from authsvc.app import create_app, utc_now
 from authsvc.audit import EventType
 from authsvc.core import config, db, migrate
 from authsvc.core.config import LOOPBACK_HOSTS, SettingError, Settings
-from authsvc.core.domain_names import InvalidDomain, mail_domain
 from authsvc.policy.freeze import FreezeCause
 from authsvc.policy.hold import HoldCause
 
@@ -366,106 +365,6 @@ def accounts_enable(username: str, reason: str) -> None:
     _change(username, reason, EventType.ACCOUNT_ENABLED, "open again")
 
 
-# domains
-
-
-@main.group("domains")
-def domains_group() -> None:
-    """Mail domains: what is known, and looking again."""
-
-
-def _look_facts(look: domains.Look) -> dict[str, Any]:
-    evidence = look.evidence
-    return {
-        "domain": look.domain,
-        "verdict": look.judgement.verdict.value,
-        "reason": look.judgement.reason,
-        "generation": look.generation,
-        "checked_at": look.checked_at.isoformat(),
-        "next_check": look.judgement.recheck_at.isoformat(),
-        "dns": evidence.dns.as_json() if evidence else None,
-        "rdap": evidence.rdap.as_json() if evidence else None,
-        "hosts_rdap": {name: found.as_json() for name, found in evidence.hosts_rdap.items()} if evidence else None,
-    }
-
-
-def _print_look(facts: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(facts, indent=2))
-        return
-    click.echo(f"{facts['domain']} is {facts['verdict']}: {facts['reason']}")
-    for name in ("generation", "checked_at", "next_check", "dns", "rdap", "hosts_rdap"):
-        click.echo(f"  {name}: {facts[name]}")
-
-
-@domains_group.command("check")
-@click.argument("domain")
-@click.option("--json", "as_json", is_flag=True)
-def domains_check(domain: str, as_json: bool) -> None:
-    """Ask DNS and the registry about a domain now, and store what it means."""
-    try:
-        name = mail_domain(domain)
-    except InvalidDomain as error:
-        raise click.BadParameter(str(error)) from error
-    with _app().app_context():
-        _print_look(_look_facts(domains.check_now(name, now=utc_now())), as_json)
-
-
-@domains_group.command("sweep")
-@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1))
-@click.option("--json", "as_json", is_flag=True)
-def domains_sweep(limit: int, as_json: bool) -> None:
-    """Look at the domains that are due, longest due first."""
-    now = utc_now()
-    with _app().app_context():
-        with db.transaction():
-            length = min(limit, domains.due(now=now))
-        with click.progressbar(length=length, label="Domains", file=sys.stderr) as bar:
-            report = domains.sweep(limit=limit, now=now, at_most=None, progress=lambda _: bar.update(1))
-    if as_json:
-        click.echo(json.dumps({"checked": report.checked, "changed": report.changed, "verdicts": report.verdicts}))
-        return
-    words = ", ".join(f"{count} {verdict}" for verdict, count in sorted(report.verdicts.items()))
-    click.echo(f"{report.checked} domains checked, {report.changed} verdicts changed{f': {words}' if words else ''}")
-
-
-@domains_group.command("explain")
-@click.argument("address")
-@click.option("--json", "as_json", is_flag=True)
-def domains_explain(address: str, as_json: bool) -> None:
-    """Say how an address stands, and why."""
-    with _app().app_context(), db.transaction():
-        found = _account(address)
-        email = accounts.normalise_address(address)
-        view = next(a for a in accounts.addresses(found.id) if a.email == email)
-        health, words = domains.health_words(view)
-        facts: dict[str, Any] = {
-            "address": view.email,
-            "account": found.username,
-            "health": health,
-            "words": words,
-            "verdict": view.verdict,
-            "generation_at_proof": view.generation,
-            "generation_now": view.domain_generation,
-            "verified_at": view.verified_at.isoformat() if view.verified_at else None,
-            "blocked_at": view.blocked_at.isoformat() if view.blocked_at else None,
-            "block_reason": view.block_reason,
-        }
-        look = domains.last_look(view.domain)
-        if look is not None:
-            facts |= {"reason": domains.judge_address(look, view).reason, "last_look": _look_facts(look)}
-    if as_json:
-        click.echo(json.dumps(facts, indent=2))
-        return
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            click.echo(f"{name}:")
-            for part, seen in value.items():
-                click.echo(f"  {part}: {seen}")
-        else:
-            click.echo(f"{name}: {value if value is not None else '–'}")
-
-
 # doctor
 
 
@@ -501,7 +400,7 @@ def doctor() -> None:
     click.echo("Nothing dangerous found.")
 
 
-for group in (*oidc.commands, *mandates.commands, *audit.commands):
+for group in (*domains.commands, *oidc.commands, *mandates.commands, *audit.commands):
     main.add_command(group)
 
 
