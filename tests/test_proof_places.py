@@ -471,6 +471,23 @@ def test_a_domain_that_is_not_in_order_proves_nothing_and_is_not_visited(
     assert "/about" not in world.web.asked
 
 
+def test_a_registry_that_wants_no_questions_now_leaves_the_place_unproved(
+    world: World, make_account: Callable[..., Person], clock: Clock
+) -> None:
+    # Given a domain whose registry answered yesterday
+    bob = make_account("bob", email="bob@corp.org", key=True)
+    place_id = linked(world, bob, now=clock.now - 40 * DAYS)
+    forge = linked(world, bob, now=clock.now - 40 * DAYS, kind="forge.net", place=FORGE_ID)
+    world.publish(proof_places.line("recovery"))
+    assert asked(world, bob, place_id, "recovery", now=clock.now - DAYS) is None
+    # When it asked to be left alone since, over another domain
+    world.web.add_rdap({"forge.net": {"http": 429, "retry_after": 600}})
+    assert asked(world, bob, forge, "recovery", now=clock.now) is Reason.DOMAIN_UNCLEAR
+    # Then its answer of yesterday does not show who holds the domain today
+    assert asked(world, bob, place_id, "recovery", now=clock.now) is Reason.DOMAIN_UNCLEAR
+    assert asked(world, bob, place_id, "recovery", now=clock.now + timedelta(seconds=601)) is None
+
+
 def test_a_domain_that_moved_altogether_across_its_expiry_proves_nothing(
     world: World, alice: Person, clock: Clock
 ) -> None:

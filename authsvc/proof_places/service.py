@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, delete, func, literal, select, update
 
-from authsvc import accounts, domains
+from authsvc import accounts, adapters, domains
 from authsvc.core import db
 from authsvc.core.domain_names import registrable_domain
 from authsvc.core.evidence import DnsEvidence, Evidence, RdapEvidence
@@ -253,13 +253,19 @@ def _ask(target: _Target, token: str, *, now: datetime) -> dict[str, Any] | Reas
     look = domains.check_now(domain, now=now, purpose=Purpose.PROOF)
     facts = DomainFacts(
         verdict=_verdict(look, target),
-        registered_at=look.evidence.rdap.registered_at if look.evidence else None,
+        registered_at=_registered_at(look),
         linked_at=target.linked_at,
         asked=look.evidence is not None,
         address_in_doubt=_address_in_doubt(target.account_id, domain),
     )
     db.commit()
     return domain_problem(facts) or fetch(target.location, token) or _as_json(look.evidence)
+
+
+def _registered_at(look: Look) -> datetime | None:
+    """Since when the domain is registered, by an answer of today: an older one does not show who holds it now."""
+    rdap = look.evidence.rdap if look.evidence else None
+    return None if rdap is None or rdap.overdue else rdap.registered_at
 
 
 def _verdict(look: Look, target: _Target) -> Verdict:
@@ -272,6 +278,7 @@ def _verdict(look: Look, target: _Target) -> Verdict:
         target.baseline,
         verified_at=target.linked_at,
         impact=Impact.NORMAL,
+        lists=adapters.current().lists,
         now=look.checked_at,
     ).verdict
 
