@@ -171,7 +171,7 @@ def judge(
     findings = (rule(case) for rule in RULES)
     healthy = (Verdict.HEALTHY, _why_healthy(case))
     verdict, reason = next((found for found in findings if found is not None), healthy)
-    return Judgement(verdict, reason, now + _recheck_after(verdict, reason, impact))
+    return Judgement(verdict, reason, now + _recheck_after(case, verdict))
 
 
 def next_history(
@@ -333,10 +333,11 @@ def _why_healthy(case: _Case) -> str:
     return next((reason for fits, reason in remarks if fits), "OK")
 
 
-def _recheck_after(verdict: Verdict, reason: str, impact: Impact) -> timedelta:
-    if verdict is Verdict.UNKNOWN:
+def _recheck_after(case: _Case, verdict: Verdict) -> timedelta:
+    not_asked = case.evidence.rdap.overdue and case.evidence.dns.fault is None  # many wait for that registry's turn
+    if verdict is Verdict.UNKNOWN and not not_asked:
         return RECHECK_SOON
-    if verdict is Verdict.SUSPECT or impact is Impact.HIGH:
+    if verdict in {Verdict.UNKNOWN, Verdict.SUSPECT} or case.impact is Impact.HIGH:
         return RECHECK_OFTEN
     return RECHECK_DAILY
 

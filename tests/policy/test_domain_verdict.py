@@ -415,6 +415,9 @@ def test_the_first_remark_that_fits_is_given() -> None:
         (HEALTHY, Impact.HIGH, 6),
         (seen(dns={"mail_hosts": ()}), Impact.NORMAL, 6),
         (seen(dns={"fault": DnsFault.TIMEOUT}), Impact.NORMAL, 1),
+        (seen(dns={"fault": DnsFault.TIMEOUT}, rdap={"overdue": True}), Impact.NORMAL, 1),
+        (seen(rdap={"outcome": RdapOutcome.NOT_FOUND}), Impact.NORMAL, 1),
+        (seen(rdap={"outcome": RdapOutcome.NOT_FOUND, "overdue": True}), Impact.NORMAL, 6),  # not asked: no hurry
         (seen(rdap={"statuses": frozenset({"pendingdelete"})}), Impact.NORMAL, 24),
     ],
 )
