@@ -96,8 +96,9 @@ def _page(found: Open, errors: dict[str, str]) -> str:
     )
 
 
-def _back() -> ResponseReturnValue:
-    return redirect(url_for("cases.case"), code=303)
+def _back(anchor: str | None = None) -> ResponseReturnValue:
+    """To the case's page, where browsers unfold what holds the anchor."""
+    return redirect(url_for("cases.case", _anchor=anchor), code=303)
 
 
 @bp.post("/recovery/case")
@@ -149,7 +150,7 @@ def show_browser() -> ResponseReturnValue:
 def ask_for_code() -> ResponseReturnValue:
     """Have a code mailed, if the address is one of the account's and may be trusted."""
     service.ask(_case(), "mailbox", text_field("email", max_length=320), now=request_time())
-    return _back()
+    return _back("code")
 
 
 @bp.post("/recovery/case/code")
@@ -167,7 +168,7 @@ def show_code() -> ResponseReturnValue:
 def ask_for_place() -> ResponseReturnValue:
     """Have a place looked at, if it is one that the account linked."""
     service.ask(_case(), "place", text_field("place", max_length=320), now=request_time())
-    return _back()
+    return _back("place")
 
 
 @bp.post("/recovery/case/people")
