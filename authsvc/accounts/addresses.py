@@ -245,11 +245,14 @@ def proved_since(domain: str, *, since: datetime) -> list[int]:
     return list(db.session().scalars(query))
 
 
-def domains_where(holds: Callable[[SQLColumnExpression[int]], ColumnElement[bool]]) -> Select[str]:
+def domains_where(
+    holds: Callable[[SQLColumnExpression[int]], ColumnElement[bool]], *, among: Collection[str] | None = None
+) -> Select[str]:
     """Domains of proved addresses of the accounts for whose id the condition holds, for a subquery."""
-    return select(Address.domain).where(
+    query = select(Address.domain).where(
         Address.verified_at.is_not(None), Address.removed_at.is_(None), holds(Address.account_id)
     )
+    return query if among is None else query.where(Address.domain.in_(among))
 
 
 def newest_at(domains: Collection[str]) -> dict[str, datetime]:

@@ -95,6 +95,7 @@ def _figures(found: Sweep) -> dict[str, Any]:
         "blocked": found.blocked,
         "deferred": found.deferred,
         "failed": found.failed,
+        "resolvers_fail": found.resolvers_fail,
         "verdicts": dict(sorted(found.verdicts.items())),
         "reasons": dict(found.reasons.most_common()),
     }
@@ -106,6 +107,8 @@ def _tell(found: Sweep) -> None:
     click.echo(f"{found.blocked:,} have resets blocked, {found.deferred:,} have them deferred")
     for reason, count in found.reasons.most_common():
         click.echo(f"  {count:>9,}  {reason}")
+    if found.resolvers_fail:
+        raise click.ClickException("Our resolvers answer known names wrongly; the rest waits until that is over.")
     if found.failed:
         click.echo(f"{found.failed:,} looks broke off and are tried again later; the log says why.", err=True)
 

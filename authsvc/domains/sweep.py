@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 
 from authsvc import accounts, mandates
 from authsvc.core import db
-from authsvc.domains import as_before
+from authsvc.domains import as_before, canaries
 from authsvc.domains.looks import check_now
 from authsvc.domains.models import Domain
 from authsvc.policy.domain_verdict import RECHECK_OFTEN, Impact, Verdict
@@ -33,6 +33,7 @@ class Sweep:
     changed: int = 0  # of verdict
     as_before: int = 0  # settled by the fast path
     failed: int = 0  # the look broke off, and is tried again after the lease
+    resolvers_fail: bool = False  # ours do, by the canaries: it ended there
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -81,7 +82,7 @@ def sweep(
 
     They are leased in batches, so that many workers share the work; a killed one's come back after the lease. Those
     that the fast path finds as they were are settled together, each other one is looked at by itself.
-    `progress` hears how many are done. Runs in transactions of its own.
+    Ends at once where our own resolvers fail. `progress` hears how many are done. Runs in transactions of its own.
     """
     clock, report = _Clock(now, at_most), Sweep()
     while not clock.is_over and (limit is None or report.checked + report.failed < limit):
@@ -97,6 +98,11 @@ def sweep(
         )
         if not ids:
             break
+        if not canaries.sing(now=claimed_at):
+            log.warning("our resolvers answer known names wrongly: domains stay as they are until that is over")
+            report.resolvers_fail = True
+            _release(ids, lease=claimed_at + LEASE)
+            break
         _look_at(ids, claimed_at, clock, report, progress)
     return report
 
@@ -107,9 +113,8 @@ def _look_at(
     lease = claimed_at + LEASE
     with db.transaction() as session:
         rows = session.scalars(select(Domain).where(Domain.id.in_(ids)).order_by(Domain.next_check_at)).all()
-        covered = accounts.domains_where(mandates.is_covered)
-        high = session.scalars(select(Domain.name).where(Domain.id.in_(ids), Domain.name.in_(covered)))
-        impacts = dict.fromkeys(high, Impact.HIGH)
+        covered = accounts.domains_where(mandates.is_covered, among=[row.name for row in rows])
+        impacts = dict.fromkeys(session.scalars(covered), Impact.HIGH)
     settled = as_before.settle(rows, impacts, lease=lease, until=clock.until, claimed_at=claimed_at, now=clock())
     for row in rows:
         if row.id in settled:
@@ -126,7 +131,7 @@ def _look_at(
             _look_closely(row, impacts.get(row.name, Impact.NORMAL), report, now=clock())
             progress(report.checked + report.failed)
     finally:
-        _release(left, lease=lease)
+        _release(left.keys(), lease=lease)
 
 
 def _look_closely(row: Domain, impact: Impact, report: Sweep, *, now: datetime) -> None:
@@ -149,10 +154,10 @@ def _renew(left: dict[int, Domain], *, lease: datetime, now: datetime) -> tuple[
     return now + LEASE, {number: row for number, row in left.items() if number in kept}
 
 
-def _release(left: dict[int, Domain], *, lease: datetime) -> None:
-    """Give back what there was no time for."""
-    if left:
-        ours = update(Domain).where(Domain.id.in_(left), Domain.claimed_until == lease)
+def _release(ids: Collection[int], *, lease: datetime) -> None:
+    """Give back what was not looked at."""
+    if ids:
+        ours = update(Domain).where(Domain.id.in_(ids), Domain.claimed_until == lease)
         with db.transaction() as session:
             session.execute(ours.values(claimed_until=None))
 

@@ -24,6 +24,7 @@ from authsvc.adapters.rdap import RdapClient
 from authsvc.core import db
 from authsvc.core.config import Settings
 from authsvc.core.evidence import DnsEvidence
+from authsvc.domains import canaries
 from authsvc.domains.models import Domain
 from authsvc.domains.sweep import LEASE, Sweep
 from authsvc.policy.registry_schedule import Purpose
@@ -112,9 +113,10 @@ def test_domains_that_are_as_before_are_settled_with_few_questions(town: Town) -
     report = town.sweep()
     assert (report.checked, report.as_before, report.changed) == (3, 3, 0)
     assert (report.verdicts, report.reasons) == ({"healthy": 3}, {"OK": 3})
+    asked = [(name, kind) for name, kind in town.dns.zone.asked if name not in canaries.NAMES]
     own = [(name, kind) for name in town.names for kind in ("MX", "NS")]
     shared = [("mx.mail.net", "A"), ("mx.mail.net", "AAAA"), ("host.net", "NS")]
-    assert sorted(town.dns.zone.asked) == sorted(own + shared)
+    assert sorted(asked) == sorted(own + shared)
     assert town.web.asked == []
 
 
@@ -394,15 +396,38 @@ def test_two_sweeps_at_once_share_the_work(app: Flask, dns_server: Any, web_serv
 
 
 class Silent(servers.Zone):
-    """A zone that answers nothing, and says when it was asked."""
+    """A zone that says nothing of the town's domains, but when it was asked about one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.called = threading.Event()
 
     def answer(self, question: dnslib.DNSRecord, resolver: int, over_udp: bool) -> bytes | None:
-        self.called.set()
-        return None
+        if str(question.q.qname).lower().startswith("d0."):
+            self.called.set()
+            return None
+        return super().answer(question, resolver, over_udp)
+
+
+def test_a_sweep_ends_where_our_own_resolvers_fail(town: Town) -> None:
+    # Given canaries that were answered rightly
+    there = [name for name, answer in canaries.NAMES.items() if answer == canaries.EXISTS]
+    town.dns.zone = servers.Zone([*town.dns.zone.records, *([name, "A", "203.0.113.8"] for name in there)])
+    with town.app.app_context():
+        assert canaries.sing(now=NEXT - timedelta(hours=1))
+    # When the resolvers know nothing any more
+    town.dns.zone = servers.Zone([])
+    before = town.rows(Domain.verdict, Domain.reason, Domain.checked_at)
+    report = town.sweep()
+    # Then nothing follows for any domain, and all wait for the next sweep
+    assert report.resolvers_fail
+    assert (report.checked, town.rows(Domain.verdict, Domain.reason, Domain.checked_at)) == (0, before)
+    assert set(town.rows(Domain.claimed_until).values()) == {None}
+    with town.app.app_context(), db.transaction() as session:
+        session.execute(update(Domain).values(next_check_at=NOON))
+    (command,) = domains.commands
+    said = town.app.test_cli_runner().invoke(command, ["sweep"])
+    assert (said.exit_code, "known names wrongly" in said.stderr) == (1, True)
 
 
 def test_a_killed_sweep_loses_nothing_and_changes_no_verdict(town: Town, settings: Settings, tmp_path: Path) -> None:
