@@ -163,9 +163,9 @@ def stream(port: int, total: int, count: int) -> None:
 
 
 def whole(port: int, folder: Path, count: int) -> tuple[float, float]:
-    """CPU seconds for a domain in a whole sweep on SQLite: with the fast path, and without."""
+    """CPU seconds for a domain in a whole sweep on SQLite: with the fast path, and without. Each has an account."""
     os.environ["AUTHSVC_INSTANCE_PATH"] = str(folder)
-    from authsvc import domains
+    from authsvc import accounts, domains
     from authsvc.app import create_app
     from authsvc.core import config, crypto, db, migrate
     from authsvc.core.evidence import DnsEvidence, MailHost, RdapEvidence, RdapOutcome
@@ -176,6 +176,7 @@ def whole(port: int, folder: Path, count: int) -> tuple[float, float]:
     crypto.load_keys(settings.sealing_keys, create=True)
     app, now = create_app(settings), datetime(2026, 1, 1, tzinfo=UTC)
     told = RdapEvidence(outcome=RdapOutcome.FOUND, registered_at=now - timedelta(days=4000), registrar="Somebody")
+    long_ago = now - timedelta(days=400)
     numbers = [n for n in range(count * 2) if n % KINDS < KINDS - 2][:count]  # mail at companies
     addresses = {"mx": ("203.0.113.1", "2001:db8::1"), "alt1.mx": ("203.0.113.2",), "alt2.mx": ("203.0.113.3",)}
     with app.app_context():
@@ -199,6 +200,9 @@ def whole(port: int, folder: Path, count: int) -> tuple[float, float]:
                         next_check_at=now,
                     )
                 )
+                owner = accounts.create(username=f"owner-{number}", now=long_ago)
+                email = f"me@{name_of(number)}"
+                accounts.add_address(owner, email, is_primary=True, verified_at=long_ago, now=long_ago)
         spent = []
         known = app.extensions["authsvc.adapters"]
         for part, limit, day in ((known.dns_bulk, count, 2), (None, max(count // 20, 1), 4)):
