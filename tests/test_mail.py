@@ -22,7 +22,15 @@ from tests.people import PASSWORD, Outbox, Person, Visitor
 TEMPLATES = Path(authsvc.__file__).parent / "templates" / "mail"
 NEW = "quite another battery staple"
 # These say something else to somebody who did not expect them.
-NO_DISPUTE = {"operator_acted", "mandate_announced", "reset_refused", "account_frozen", "account_deleted"}
+NO_DISPUTE = {
+    "operator_acted",
+    "mandate_announced",
+    "reset_refused",
+    "account_frozen",
+    "account_deleted",
+    "recovery_of_co_owner",  # these say what somebody else can do
+    "co_owner_recovered",
+}
 NO_PLACE = {"mandate_announced", "account_deleted"}  # nobody did these from anywhere
 
 

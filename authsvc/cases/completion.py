@@ -198,4 +198,5 @@ def _tell(account: AccountView, email: str, recipients: list[str], *, client: Cl
                 account_id=fellow,
                 now=now,
                 username=account.username,
+                client=client,
             )

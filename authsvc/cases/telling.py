@@ -104,7 +104,7 @@ def tell(
         "staff": staff,
         "proofs": [PROOF_WORDS[p] for p in sorted({one.proof for one in case.facts.shown})],
         "opened_at": case.created_at,
-        "opened_from": f"{case.browser}, {case.ip}",
+        "client": Client(ip=case.ip, network=case.ip, browser=case.browser),
     }
     with_a_say = {a.email: a.id for a in accounts.with_a_say(account.id, now=now)}
     for recipient in accounts.trusted_recipients(account.id, now=now):

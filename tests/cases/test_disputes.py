@@ -7,8 +7,8 @@ import pytest
 from flask import Flask
 
 from authsvc import accounts, audit, cases, freezes, holds
-from authsvc.cases import CaseView, Queue
-from authsvc.core.errors import BadInput, NotFound
+from authsvc.cases import CaseView, Queue, completion, objecting
+from authsvc.core.errors import AuthError, BadInput, NotFound
 from authsvc.core.web import Client
 from authsvc.policy.freeze import FreezeCause
 from authsvc.policy.recovery import AskStaff, NoVote, Proof, Strength, Wait
@@ -16,7 +16,7 @@ from tests.cases.people import NEW, NEW_ADDRESS, Applicant
 from tests.cases.test_applying import vouch
 from tests.conftest import Clock
 from tests.people import PASSWORD, Outbox, Person, Visitor
-from tests.slices import request_to
+from tests.slices import at_once, request_to
 
 MakeAccount = Callable[..., Person]
 Share = Callable[..., None]
@@ -430,3 +430,28 @@ def test_a_frozen_account_is_opened_by_a_case_that_two_people_approve(
         assert holds.current(alice.id, now=clock.now) is not None
         assert accounts.addresses(alice.id)[0].email == NEW_ADDRESS
     assert applicant.visitor.post("/login", username="alice", password=NEW).status_code == 303
+
+
+def test_of_an_objection_and_a_completion_at_once_one_wins(
+    app: Flask, shown: Applicant, alice: Person, objection_link: Callable[[str], str], clock: Clock
+) -> None:
+    token = objection_link(alice.email).rpartition("/")[2]
+    shown.waits(hours=72)
+    with request_to(app):
+        (case,) = cases.standing(alice.id, now=clock.now)
+
+    def completes() -> bool:
+        try:
+            completion.complete(case, NEW, client=STAFF, now=clock.now)
+        except AuthError:
+            return False
+        return True
+
+    def objects() -> bool:
+        try:
+            objecting.object_by_link(token, client=STAFF, now=clock.now)
+        except AuthError:
+            return False
+        return True
+
+    assert sorted(at_once(app, completes, objects)) == [False, True]
