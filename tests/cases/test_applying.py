@@ -340,3 +340,33 @@ def test_a_case_ends_after_thirty_days(app: Flask, applicant: Applicant, make_ac
 def test_somebody_without_a_case_meets_the_form(client: Visitor) -> None:
     assert "Begin" in client.get("/recovery/case").text
     assert client.post("/recovery/case/password", password=PASSWORD).status_code == 410
+
+
+NASTY = ["", " ", "\x00", "a" * 5000, "ａｌｉｃｅ", "alice\u202e", "a@b@c", "@", "a@[127.0.0.1]", "<b>", "-1", "1" * 40]
+FORMS = {
+    "/password": "password",
+    "/mailbox": "email",
+    "/code": "code",
+    "/place": "place",
+    "/people": "statement",
+    "/address": "new_email",
+    "/address/code": "code",
+    "/complete": "new_password",
+    "": "username",  # last, as it begins another case
+}
+
+
+def test_hostile_input_gets_a_clear_answer_at_every_form(
+    applicant: Applicant, make_account: MakeAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authsvc.core.rate_limits.limiter.enabled", False)
+    alice = make_account("alice")
+    applicant.opens("alice")
+    applicant.shows_own_kind(alice)
+    for path, field in FORMS.items():
+        for value in NASTY:
+            answer = applicant.visitor.post(f"/recovery/case{path}", **{field: value})
+            assert answer.status_code in {303, 400, 403, 410, 422, 429}, (path, value, answer.text)
+            applicant.works()
+    for path in ("/recovery/case/x", "/recovery/object/x", "/recovery/object/%00", "/account/vouch/0"):
+        assert applicant.visitor.get(path).status_code in {303, 404, 410}
