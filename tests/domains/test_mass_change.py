@@ -1,11 +1,14 @@
 """Many domains that change hands at once are held back until staff let them count."""
 
+import json
 from datetime import timedelta
 
 import pytest
 
 from authsvc import domains
 from authsvc.core import db
+from authsvc.domains.commands import domains as command
+from authsvc.mandates.models import Ownership
 from authsvc.policy import mass_change
 from authsvc.policy.login import Mailbox
 from tests.domains.test_domains import ALIVE, DAY, World, registration, world
@@ -143,8 +146,6 @@ def test_a_domain_that_looks_healthy_again_waits_for_nobody(world: World) -> Non
 def test_owners_of_packages_count_from_the_first_day(world: World, one_is_enough: None) -> None:
     first, second = world.person("one", email="me@one.org"), world.person("two", email="me@two.org")
     with world.app.app_context(), db.transaction() as session:
-        from authsvc.mandates.models import Ownership
-
         for number, account_id in enumerate((first, second)):
             session.add(
                 Ownership(
@@ -159,3 +160,18 @@ def test_owners_of_packages_count_from_the_first_day(world: World, one_is_enough
     lapse(world, "one.org")
     lapse(world, "two.org")
     assert (world.worth(first), world.worth(second)) == (Mailbox.LOST, Mailbox.DOUBTFUL)
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_the_command_shows_what_is_held_back_and_from_when_on_it_counts(world: World) -> None:
+    established(world, "one.org", "two.org")
+    for name in ("one.org", "two.org"):
+        lapse(world, name)
+    run = world.app.test_cli_runner().invoke
+    shown = run(command, ["breaker"]).output
+    assert "two.org  since" in shown
+    assert "Held back: 1" in shown
+    assert "Every change counts from" in run(command, ["breaker", "--raise"]).output
+    assert "Every change" not in run(command, ["breaker", "--lower"]).output
+    told = json.loads(run(command, ["breaker", "--json"]).output)
+    assert (list(told["held"]), told["raised_from"]) == (["two.org"], None)
