@@ -101,9 +101,9 @@ class _Round:
         self._line: deque[_Flight] = deque()  # as they were sent, so by their deadlines; some have landed
         self._ports: dict[int, _Port] = {}  # by file number
         self._poll = select.poll()
+        self._port: _Port | None = None  # the one to send from
 
     def __enter__(self) -> "_Round":
-        self._port = self._open()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,15 +137,17 @@ class _Round:
                     yield flight.asked, None
 
     def _send(self, question: Question, tries: int) -> bool:
-        """Send a question; False where no question can be made of the name."""
+        """Send a question; False where none can be made of the name, or there is no socket to be had."""
         name, kind = question
         wire = _wire(name)
         if wire is None:
             return False
-        if not self._port.left:
-            self._close_if_done(self._port)
-            self._port = self._open()
         port = self._port
+        if port is None or not port.left:
+            try:
+                port = self._port = self._open()
+            except OSError:
+                return False
         random = os.urandom(2 + len(wire))
         while random[:2] in port.flights:
             random = os.urandom(2) + random[2:]
@@ -190,7 +192,11 @@ class _Round:
         """A socket at a fresh random port that hears the resolver alone."""
         opened = socket.socket(socket.AF_INET6 if ":" in self._resolver[0] else socket.AF_INET, socket.SOCK_DGRAM)
         opened.setblocking(False)
-        opened.connect(self._resolver)
+        try:
+            opened.connect(self._resolver)
+        except OSError:
+            opened.close()
+            raise
         self._poll.register(opened, select.POLLIN)
         port = self._ports[opened.fileno()] = _Port(opened)
         return port

@@ -9,6 +9,7 @@ import dnslib
 import pytest
 
 from authsvc.adapters import dns_bulk
+from authsvc.adapters.dns import DnsClient
 from authsvc.adapters.dns_bulk import BulkDns, Kind, Question
 from tests import servers
 
@@ -179,6 +180,19 @@ def test_a_resolver_that_is_not_there_is_no_evidence() -> None:
         port = server.server_address[1]
     bulk = BulkDns(f"127.0.0.1:{port}", try_seconds=SOON)
     assert list(bulk.ask([("corp.org", Kind.MX)])) == [(("corp.org", Kind.MX), None)]
+
+
+def test_without_a_socket_there_is_no_answer(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("socket.socket", none_left)
+    assert ask(resolver, "corp.org") == {"corp.org": None}
+
+
+def test_without_a_resolver_there_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DnsClient, "resolvers", "")
+    assert list(BulkDns().ask([("corp.org", Kind.MX)])) == [(("corp.org", Kind.MX), None)]
 
 
 def test_all_kinds_are_asked_of_a_real_zone(dns_server: servers.Dns) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import dnslib
@@ -58,7 +57,7 @@ class Town:
     def __init__(self, app: Flask, dns: servers.Dns, web: servers.Web, count: int = 3) -> None:
         self.app, self.dns, self.web = app, dns, web
         self.names = [f"d{number}.org" for number in range(count)]
-        self.use(BulkDns(dns.setting, try_seconds=0.2))
+        self.use(BulkDns(dns.setting, try_seconds=10))
         self.says()
         web.add_rdap({name: registered() for name in (*self.names, "mail.net")})
         for name in self.names:
@@ -225,6 +224,7 @@ def test_a_mail_host_of_ones_own_that_moved_is_looked_at_closely(app: Flask, dns
 
 def test_dropped_packets_are_no_evidence(town: Town) -> None:
     # Given a resolver that loses every question of the fast path about one domain
+    town.use(BulkDns(town.dns.setting, try_seconds=0.3))
     town.says(behaviour=[{"name": "d1.org", "type": "MX", "do": "timeout", "times": 2}])
     before = town.rows(Domain.verdict, Domain.generation)
     # When the sweep runs
@@ -395,16 +395,22 @@ def test_two_sweeps_at_once_share_the_work(app: Flask, dns_server: Any, web_serv
     assert len(asked) == 1
 
 
-class Silent(servers.Zone):
-    """A zone that says nothing of the town's domains, but when it was asked about one."""
+class Falling(servers.Zone):
+    """A zone that answers so many questions about the town and its servers, and then says that it fell silent."""
+
+    answers = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.called = threading.Event()
+        self.asked_of_town = 0
+        self.silent = threading.Event()
 
     def answer(self, question: dnslib.DNSRecord, resolver: int, over_udp: bool) -> bytes | None:
-        if str(question.q.qname).lower().startswith("d0."):
-            self.called.set()
+        if str(question.q.qname).lower().rstrip(".") in canaries.NAMES:
+            return super().answer(question, resolver, over_udp)
+        self.asked_of_town += 1
+        if self.asked_of_town > self.answers:
+            self.silent.set()
             return None
         return super().answer(question, resolver, over_udp)
 
@@ -430,34 +436,45 @@ def test_a_sweep_ends_where_our_own_resolvers_fail(town: Town) -> None:
     assert (said.exit_code, "known names wrongly" in said.stderr) == (1, True)
 
 
-def test_a_killed_sweep_loses_nothing_and_changes_no_verdict(town: Town, settings: Settings, tmp_path: Path) -> None:
-    # Given a sweep in a process of its own that waits for its resolver
+IN_BULK = 9  # questions about three domains that share their servers
+MOMENTS = {"first question": 0, "fast path": IN_BULK - 2, "after it": IN_BULK, "ordinary look": IN_BULK + 3}
+
+
+@pytest.mark.parametrize("answers", [pytest.param(number, id=words) for words, number in MOMENTS.items()])
+def test_a_killed_sweep_loses_nothing_and_changes_no_verdict(town: Town, settings: Settings, answers: int) -> None:
+    # Given a sweep in a process of its own, and a domain that needs an ordinary look
     with town.app.app_context(), db.transaction() as session:
         session.execute(update(Domain).values(next_check_at=datetime.fromisoformat("2020-01-01T00:00:00+00:00")))
-    before = town.rows(Domain.verdict, Domain.checked_at, Domain.generation)
-    town.dns.zone = silent = Silent()
+    town.says([*healthy("d1.org"), ["d1.org", "MX", "20 mx.mail.net."], ["d1.org", "NS", "ns2.host.net."]])
+    before = town.rows(Domain.verdict, Domain.generation)
+    looked_at = town.rows(Domain.checked_at)
+    town.dns.zone = falling = Falling(town.dns.zone.records)
+    falling.answers = answers
     environment = {
-        "AUTHSVC_INSTANCE_PATH": str(tmp_path),
-        "AUTHSVC_SEALING_KEYS_FILE": str(settings.sealing_keys),
+        "AUTHSVC_INSTANCE_PATH": settings.instance_path,
+        "AUTHSVC_SEALING_KEYS_FILE": settings.sealing_keys_file,
         "AUTHSVC_DATABASE_URL": settings.database_url,
         "AUTHSVC_DNS_RESOLVERS": town.dns.setting,
         "AUTHSVC_RDAP_BASE_URL": town.web.url,
     }
     command = [sys.executable, "-m", "authsvc.cli", "domains", "sweep"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        assert silent.called.wait(60)
-        # When it is killed
+        assert falling.silent.wait(60)
+        # When it is killed in the midst of it
         running.kill()
-    # Then nothing has changed but the lease
-    assert town.rows(Domain.verdict, Domain.checked_at, Domain.generation) == before
-    until = town.rows(Domain.claimed_until)
-    assert None not in until.values()
-    # And another sweep does the work once that is over, and not before
-    town.says()
-    last = max(until.values())
-    assert town.sweep(last - timedelta(minutes=1)).checked == 0
-    report = town.sweep(max(last, NEXT) + timedelta(seconds=1))
-    assert (report.checked, report.changed, report.verdicts) == (3, 0, {"healthy": 3})
+    # Then no verdict has changed; what was not looked at is leased, and what was is not
+    assert town.rows(Domain.verdict, Domain.generation) == before
+    leases = {name: until for name, until in town.rows(Domain.claimed_until).items() if until is not None}
+    assert set(leases) == {name for name, at in town.rows(Domain.checked_at).items() if at == looked_at[name]}
+    assert "d1.org" in leases
+    assert len(leases) == (1 if answers >= IN_BULK else 3)
+    # And another sweep does the rest once the lease is over, and not before
+    town.dns.zone = servers.Zone(town.dns.zone.records)
+    over = max(leases.values())
+    assert town.sweep(over - timedelta(minutes=1)).checked == 0
+    report = town.sweep(over + timedelta(seconds=1))
+    assert (report.checked, report.changed) == (len(leases), 0)
+    assert town.rows(Domain.verdict, Domain.generation) == before
 
 
 def test_the_command_reports_in_words_and_as_json(town: Town) -> None:
