@@ -109,7 +109,7 @@ def view(row: Case, *, now: datetime) -> Open:
     account = accounts.get(row.account_id) if row.account_id is not None else None
     if account is not None and account.disabled:  # outwardly like none (POLICY 5)
         account = None
-    facts = _facts(row, account, now=now) if account is not None else _facts_of_nobody(now=now)
+    facts = _facts(row, account, now=now) if account is not None else _facts_of_nobody(row, now=now)
     return Open(account=account, facts=facts, **{name: getattr(row, name) for name in _COPIED})
 
 
@@ -131,11 +131,14 @@ def _facts(row: Case, account: AccountView, *, now: datetime, rivals: bool = Tru
     )
 
 
-def _facts_of_nobody(*, now: datetime) -> RecoveryFacts:
-    """The same questions about an account that does not exist, so that the time tells nothing."""
+def _facts_of_nobody(row: Case, *, now: datetime) -> RecoveryFacts:
+    """The same questions about an account that does not exist, so that the time tells little."""
     together = mandates.co_owners(NOBODY, now=now)
-    factor = bool(accounts.enrolled_ids(NOBODY) or accounts.seniors_at(NOBODY, now) or accounts.addresses(NOBODY))
-    return RecoveryFacts(factor=factor, owns_packages=mandates.owns_packages(NOBODY), co_owners=together.count)
+    factor = bool(accounts.enrolled_ids(NOBODY) or accounts.seniors_at(NOBODY, now))
+    held = bool(accounts.trusted_recipients(NOBODY, now=now) or _live_rows(NOBODY, now=now))
+    said = bool(_votes(row.id) or _objected_at(row.id))
+    owns = mandates.owns_packages(NOBODY)
+    return RecoveryFacts(factor=factor or held or said, owns_packages=owns, co_owners=together.count)
 
 
 def shown(case_id: int, account: AccountView, *, vouchers: frozenset[int], now: datetime) -> list[Shown]:

@@ -107,11 +107,16 @@ def show_password(case: Open, password: str, *, browser_token: str, client: Clie
         raise TooMany("password budget empty", retry_after=300)
     if account is not None and verified.ok:
         note_proof(case.id, account, Proof.PASSWORD, client=client, now=now)
-    elif account is not None:
-        _failed(account, Proof.PASSWORD, client=client, now=now)
+    else:
+        _failed(case, Proof.PASSWORD, client=client, now=now)
 
 
-def _failed(account: AccountView, proof: Proof, *, client: Client, now: datetime) -> None:
+def _failed(case: Open, proof: Proof, *, client: Client, now: datetime) -> None:
+    """Note it in the account's log; where there is none, as much is written elsewhere."""
+    account = case.account
+    if account is None:
+        telling.change(case.id, answer=None)
+        return
     audit.record(EventType.RECOVERY_PROOF_FAILED, account_id=account.id, at=now, client=client, proof=proof.value)
 
 
@@ -128,11 +133,10 @@ def code_bound_to(case_id: int) -> str:
 def show_code(case: Open, code: str, *, client: Client, now: datetime) -> None:
     """Check the code that was mailed to an address of the account."""
     email = email_codes.spend(code_bound_to(case.id), code, now=now)
-    if case.account is None:
-        return
-    address = next((a for a in accounts.addresses(case.account.id) if a.email == email), None)
-    if address is None:
-        _failed(case.account, Proof.MAILBOX, client=client, now=now)
+    own = accounts.addresses(case.account.id) if case.account else []
+    address = next((a for a in own if a.email == email), None)
+    if address is None or case.account is None:
+        _failed(case, Proof.MAILBOX, client=client, now=now)
         return
     note_proof(case.id, case.account, Proof.MAILBOX, ref=address.id, client=client, now=now)
 
