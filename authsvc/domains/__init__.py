@@ -5,8 +5,8 @@ Evidence belongs to a domain and is shared by its addresses; the verdict is writ
 
 Verbs: check_now, check_fresh, last_look, known (looks); judge_address, continuous, comparable, mailbox_worth,
 seen_while_healthy, health_words (for one address); may_register, may_get_code, first_proof, proof_would_count, prove,
-record_verification (proofs); sweep, bring_forward, due; tell_of_doubts, refresh_servers (the worker's); breaker, raise_breaker,
-lower_breaker, count_established (changes held back).
+record_verification (proofs); sweep, bring_forward, due; tell_of_doubts, refresh_servers (the worker's); breaker,
+raise_breaker, lower_breaker, count_established (changes held back).
 """
 
 from authsvc.domains.commands import GROUPS as commands
