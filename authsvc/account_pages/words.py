@@ -132,6 +132,7 @@ SENTENCES: dict[EventType, str] = {
     EventType.DISPUTED_ITEM_DROPPED: "“{item}” not kept after the freeze",
     EventType.UNFREEZING_VETOED: "Opening the account was objected to",
     EventType.RECOVERY_OPENED: "Somebody asked to recover this account",
+    EventType.RECOVERY_CODE_SENT: "Whoever asked to recover this account had a code mailed to {email}",
     EventType.RECOVERY_PROOF_SHOWN: "Whoever asked to recover this account showed {proof}",
     EventType.RECOVERY_PROOF_FAILED: "Whoever asked to recover this account could not show {proof}",
     EventType.RECOVERY_BEGUN: "A request to recover this account showed enough for everybody to be told",

@@ -61,6 +61,7 @@ class EventType(StrEnum):
     DISPUTED_ITEM_DROPPED = "account:disputed_item:dropped"
     UNFREEZING_VETOED = "account:unfreezing:vetoed"
     RECOVERY_OPENED = "account:recovery:opened"
+    RECOVERY_CODE_SENT = "account:recovery_code_by_mail:sent"
     RECOVERY_PROOF_SHOWN = "account:recovery_proof:shown"
     RECOVERY_PROOF_FAILED = "account:recovery_proof:failed"
     RECOVERY_BEGUN = "account:recovery:begun"
@@ -123,6 +124,7 @@ FAILURES = frozenset(
         EventType.RESET_DEFERRED,
         EventType.RESET_REFUSED,
         EventType.RECOVERY_OPENED,
+        EventType.RECOVERY_CODE_SENT,
         EventType.RECOVERY_PROOF_FAILED,
         EventType.RECOVERY_ASKED_STAFF,
     }

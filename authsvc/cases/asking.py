@@ -137,7 +137,7 @@ def _mail_code(
                 )
             return
         browser = devices.find_digest(case.browser_digest, account.id) if case.browser_digest else None
-        email_codes.hand_over(  # charges, and commits that
+        sent = email_codes.hand_over(  # charges, and commits that
             service.code_bound_to(case_id),
             address.email,
             kind="recovery_case_code",
@@ -150,6 +150,10 @@ def _mail_code(
         )
         if not _answered(case_id, asked_at):
             db.rollback()  # a rival mailed it
+        elif sent:
+            audit.record(
+                EventType.RECOVERY_CODE_SENT, account_id=account.id, at=now, client=client, email=address.email
+            )
 
 
 def _look_at_places(

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from authsvc import accounts, audit, cases, domains
+from authsvc import accounts, audit, cases, domains, recovery
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.proof_places.models import ProofPlace
@@ -60,11 +60,14 @@ def newest(app: Flask, person: Person) -> audit.EventView:
         return audit.events(person.id, limit=1)[0]
 
 
-def test_a_code_goes_to_an_address_at_a_healthy_domain(applicant: Applicant, alice: Person) -> None:
+def test_a_code_goes_to_an_address_at_a_healthy_domain(app: Flask, applicant: Applicant, alice: Person) -> None:
     applicant.opens("alice")
     applicant.shows_password(PASSWORD)
     assert applicant.shows_mailbox(alice.email).status_code == 303
     assert "Enough is shown" in applicant.page()
+    with request_to(app):
+        types = [event.type for event in audit.events(alice.id)]
+    assert EventType.RECOVERY_CODE_SENT in types
 
 
 @pytest.mark.parametrize("rdap", [None, registered("2026-11-20T00:00:00Z")], ids=["lapsed", "registered-anew"])
@@ -172,3 +175,16 @@ def test_an_account_disabled_meanwhile_gets_no_code(
         accounts.set_disabled(alice.id, now=clock.now)
     applicant.works()
     assert outbox.messages == []
+
+
+@pytest.mark.parametrize(("hours", "mailed"), [(-1, 0), (1, 1)], ids=["recovered-before", "recovered-since"])
+def test_a_recovery_since_a_block_lets_reset_links_leave_again(
+    app: Flask, applicant: Applicant, alice: Person, outbox: Outbox, clock: Clock, hours: float, mailed: int
+) -> None:
+    with request_to(app):
+        accounts.block_address(accounts.addresses(alice.id)[0].id, reason="NOT_REGISTERED", now=clock.now)
+        accounts.note_recovery(alice.id, now=clock.now + timedelta(hours=hours))
+    applicant.visitor.post("/recovery", username="alice")
+    with app.app_context():
+        recovery.process_resets(now=clock.now)
+    assert len(outbox.to(alice.email)) == mailed
