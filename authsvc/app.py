@@ -19,6 +19,7 @@ from authsvc import (
     oidc,
     recovery,
     root,
+    staff,
     stuffing,
     webauthn,
 )
@@ -36,6 +37,7 @@ BLUEPRINTS = (
     browser_actions.bp,
     oidc.bp,
     cases.bp,
+    staff.bp,
 )
 
 

@@ -6,7 +6,7 @@ by which its recipient finds out at `/mail/check` whether it came from us (decis
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -76,6 +76,17 @@ class Sent:
 
     subject: str
     sent_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """A mail as those see it who want to know whether somebody was told. `sent_at`: None while it waits."""
+
+    to: str
+    subject: str
+    written_at: datetime
+    sent_at: datetime | None
+    dropped: bool
 
 
 _INSERT = insert(Message)
@@ -153,6 +164,23 @@ def check(check_code: str, recipient: str) -> Sent | None:
     query = select(Message.subject, Message.sent_at).where(Message.check_digest.in_(digests))
     row = db.session().execute(query.where(Message.sent_at.is_not(None))).first()
     return Sent(row.subject, row.sent_at) if row else None
+
+
+def notices(account_ids: Collection[int], *, kinds: Collection[str], since: datetime) -> list[Notice]:
+    """Mails of these kinds that were written to these accounts at that time and later, oldest first."""
+    query = select(Message).where(
+        Message.account_id.in_(account_ids), Message.kind.in_(kinds), Message.created_at >= since
+    )
+    return [
+        Notice(
+            to=row.recipient,
+            subject=row.subject,
+            written_at=row.created_at,
+            sent_at=row.sent_at,
+            dropped=row.dropped_at is not None,
+        )
+        for row in db.session().scalars(query.order_by(Message.id))
+    ]
 
 
 def deliver(*, now: datetime, may_leave: MayLeave = _anything) -> Delivered:

@@ -65,6 +65,7 @@ class SessionView:
     account_id: int
     sub: str
     username: str
+    is_staff: bool
     acr: Acr
     amr: frozenset[str]
     auth_time: datetime
@@ -84,6 +85,7 @@ _LIVE = (
         Session.account_id,
         AccountRow.sub,
         AccountRow.username,
+        AccountRow.is_staff,
         Session.acr,
         Session.amr,
         Session.auth_time,

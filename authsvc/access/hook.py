@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from flask import Flask, Request, Response, g, has_request_context, redirect, request, url_for
+from flask import Flask, Request, Response, g, has_request_context, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import AnonymousUserMixin, LoginManager, current_user
 from werkzeug.local import LocalProxy
@@ -12,9 +12,19 @@ from werkzeug.local import LocalProxy
 from authsvc import audit, devices, holds, mail, mandates, sessions, tokens
 from authsvc.audit import EventType
 from authsvc.core import db
-from authsvc.core.assurance import Action, Principal, strength_now
-from authsvc.core.errors import Forbidden, NotSignedIn, wants_json
-from authsvc.core.web import Client, browser_family, check_csrf, client, cookie, local_path, request_time, set_cookie
+from authsvc.core.assurance import Acr, Action, Principal, strength_now
+from authsvc.core.errors import AuthError, Forbidden, NotFound, NotSignedIn, wants_json
+from authsvc.core.web import (
+    Client,
+    browser_family,
+    check_csrf,
+    client,
+    cookie,
+    local_path,
+    request_time,
+    set_cookie,
+    settings,
+)
 from authsvc.policy import permission, stepping_down
 
 ASKED_AGAIN = {
@@ -47,6 +57,14 @@ class InsufficientScope(Forbidden):
 
     code = "insufficient_scope"
     message = "The token does not cover this."
+
+
+class KeyNeeded(Forbidden):
+    """Staff did not sign in with a senior key or passkey, or did so more than 24 hours ago (POLICY 13)."""
+
+    code = "key_needed"
+    title = "Sign in with your key"
+    message = "This takes a sign-in with a key or passkey in the last 24 hours. Please sign in again."
 
 
 def principal() -> Principal | None:
@@ -113,6 +131,7 @@ def _of_session(token: str, now: datetime) -> Principal | None:
         acr=strength_now(session.acr, session.auth_time, now),
         amr=session.amr,
         auth_time=session.auth_time,
+        is_staff=session.is_staff,
         session_id=session.id,
         browser_id=session.browser_id,
     )
@@ -159,8 +178,25 @@ def _ask_to_sign_in() -> ResponseReturnValue:
     if wants_json():
         error = NotSignedIn(f"{request.method} {request.path}")
         raise error
+    return redirect(url_for("login.start", next=_here()), code=303)
+
+
+def _here() -> str:
+    """Where to come back to after a sign-in."""
     back = request.full_path.removesuffix("?") if request.method == "GET" else "/account"
-    return redirect(url_for("login.start", next=local_path(back, "/account")), code=303)
+    return local_path(back, "/account")
+
+
+def decide(action: Action, who: Principal | None) -> permission.Decision:
+    """What the permission table says of this caller, in this installation."""
+    return permission.decide(action, who, staff_acr=Acr.PHRH if settings().attestation_roots_file else Acr.PHR)
+
+
+def _ask_for_key() -> ResponseReturnValue:
+    """Lead staff to a sign-in with their key, without a loop for those who have none."""
+    if wants_json():
+        raise KeyNeeded(f"{request.method} {request.path}")
+    return render_template("access/key_needed.html", hardware=settings().attestation_roots_file, back=_here()), 403
 
 
 def register(app: Flask) -> None:
@@ -184,15 +220,15 @@ def register(app: Flask) -> None:
         who = None if getattr(view, "machine", False) and not isinstance(asked, Action) else principal()
         if not isinstance(asked, Action):
             return None
-        decision = permission.decide(asked, who)
+        decision = decide(asked, who)
         match decision:
             case permission.Allowed():
                 return None
             case permission.SignInNeeded():
                 return _ask_to_sign_in()
-            case permission.Refused(reason="insufficient_scope"):
-                raise InsufficientScope(f"{asked} asked with other scopes")
-            case permission.Refused():
+            case permission.KeyNeeded():
+                return _ask_for_key()
+            case permission.Hidden() | permission.Refused():
                 raise refusal(decision, who.account_id if who else 0)
         assert_never(decision)
 
@@ -202,9 +238,26 @@ def register(app: Flask) -> None:
         return {"principal": None if nobody else principal(), "asked_again": g.get("asked_again")}
 
 
-def refusal(refused: permission.Refused, account_id: int) -> Forbidden:
-    """The error that says what has to come first: the end of a hold, or what a mandate asks for."""
-    if refused.reason == "mandate_unmet":
+def refusal(
+    decision: permission.Refused | permission.Hidden | permission.KeyNeeded | permission.SignInNeeded, account_id: int
+) -> AuthError:
+    """The error that says what has to come first: the end of a hold, what a mandate asks for, a key, a sign-in."""
+    match decision:
+        case permission.SignInNeeded():
+            return NotSignedIn(f"account {account_id}")
+        case permission.Hidden():
+            return NotFound(f"account {account_id} is not staff")
+        case permission.KeyNeeded():
+            return KeyNeeded(f"account {account_id}")
+        case permission.Refused("insufficient_scope"):
+            return InsufficientScope(f"account {account_id}")
+        case permission.Refused(reason):
+            return _waits(reason, account_id)
+    assert_never(decision)
+
+
+def _waits(reason: str, account_id: int) -> AuthError:
+    if reason == "mandate_unmet":
         return MandateUnmet(f"account {account_id}")
     hold = holds.current(account_id, now=request_time())
     until = f" until {hold.ends_at:%d %B %Y, %H:%M} UTC" if hold else ""

@@ -21,14 +21,14 @@ from authsvc import (
     totp,
     webauthn,
 )
-from authsvc.access.hook import refusal, require_principal
+from authsvc.access.hook import decide, refusal, require_principal
 from authsvc.access.models import PendingAction
 from authsvc.accounts import AccountRow
 from authsvc.audit import EventType
 from authsvc.core import crypto, db
 from authsvc.core.assurance import Action, Factor, Principal
 from authsvc.core.errors import Forbidden, Gone, TooMany
-from authsvc.core.web import client, request_time
+from authsvc.core.web import client, request_time, settings
 from authsvc.policy import permission
 from authsvc.policy.login import keys_alone
 from authsvc.policy.permission import StepUpProofs
@@ -179,8 +179,14 @@ def proofs_for(who: Principal, action: Action, params: dict[str, str], *, now: d
 def _eligible(
     account_id: int, action: Action, params: dict[str, str], *, now: datetime
 ) -> list[accounts.AuthenticatorView]:
-    """Authenticators whose proof counts for the action: senior ones, and for the end of a hold those older than it."""
+    """Authenticators whose proof counts for the action: senior ones.
+
+    For the end of a hold those older than it, for what staff do verified hardware, where makers' roots are configured.
+    """
     senior = [a for a in accounts.enrolled(account_id, now=now) if a.senior]
+    if permission.TABLE[action].staff and settings().attestation_roots_file:
+        hardware = webauthn.attested(account_id)
+        return [a for a in senior if a.id in hardware]
     if action is Action.END_HOLD:
         return [a for a in senior if holds.may_be_ended_by(account_id, a, now=now)]
     if action is Action.REPLACE_AUTHENTICATOR:  # what is lost proves nothing
@@ -224,8 +230,8 @@ def prove(
     now: datetime,
 ) -> Response | None:
     """Check the proof and carry the action out; None when the proof is not good. Guesses are charged first."""
-    decision = permission.decide(pending.action, who)
-    if isinstance(decision, permission.Refused):
+    decision = decide(pending.action, who)
+    if not isinstance(decision, permission.Allowed):
         raise refusal(decision, who.account_id)
     proofs = proofs_for(who, pending.action, pending.params, now=now)
     shown = _check(pending, who, proofs, way, code, password, credential, recovery_code, now)

@@ -7,9 +7,9 @@ What an account has enrolled is one table here, whatever kind it is; the secret 
 Verbs, of accounts: create, erase, find, find_frozen, get, lock, by_sub, set_disabled, set_frozen, set_staff,
 set_keys_only, accept_weaker_ways, require_new_password, raise_epoch, note_sign_in, note_recovery, username_taken,
 usernames; of authenticators: enrolled, enrolled_ids, forgotten, add_authenticator, rename_authenticator,
-revoke_authenticator, note_use; of addresses: addresses, mail_address, add_address, verify_address, remove_address,
-make_primary, owner_of_address, proved_before, proved_since, set_trust, set_reregistered, block_address, lift_block,
-trusted_recipients, with_a_say, silence; of disputes: changed_since, settle, seniors_at.
+revoke_authenticator, note_use, staff_with_keys; of addresses: addresses, mail_address, add_address, verify_address,
+remove_address, make_primary, owner_of_address, proved_before, proved_since, set_trust, set_reregistered, block_address,
+blocked, lift_block, trusted_recipients, with_a_say, silence; of disputes: changed_since, settle, seniors_at.
 """
 
 from authsvc.accounts.addresses import (
@@ -19,6 +19,7 @@ from authsvc.accounts.addresses import (
     add_address,
     addresses,
     block_address,
+    blocked,
     domains_of_accounts,
     domains_where,
     in_doubt_at,
@@ -59,6 +60,7 @@ from authsvc.accounts.register import (
     note_use,
     rename_authenticator,
     revoke_authenticator,
+    staff_with_keys,
 )
 from authsvc.accounts.service import (
     AccountView,
@@ -100,6 +102,7 @@ __all__ = [
     "add_authenticator",
     "addresses",
     "block_address",
+    "blocked",
     "by_sub",
     "canonical_username",
     "changed_since",
@@ -142,6 +145,7 @@ __all__ = [
     "set_trust",
     "settle",
     "silence",
+    "staff_with_keys",
     "tell_of_doubt",
     "trusted_recipients",
     "username_taken",

@@ -268,6 +268,14 @@ def block_address(address_id: int, *, reason: str, now: datetime) -> bool:
     return db.session().scalar(change.values(blocked_at=now, block_reason=reason).returning(Address.id)) is not None
 
 
+def blocked() -> dict[str, int]:
+    """How many addresses are blocked, by reason code."""
+    query = select(Address.block_reason, func.count()).where(
+        Address.blocked_at.is_not(None), Address.removed_at.is_(None)
+    )
+    return {reason or "": count for reason, count in db.session().execute(query.group_by(Address.block_reason))}
+
+
 def lift_block(address_id: int) -> bool:
     """Forget a block; False when there was none. Only what POLICY 8 names may call for this."""
     change = update(Address).where(Address.id == address_id, Address.blocked_at.is_not(None))

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select, update
 
 from authsvc.accounts.models import Account, Authenticator
 from authsvc.core import db
-from authsvc.core.assurance import SENIOR_AFTER, Factor
+from authsvc.core.assurance import PHISHING_RESISTANT, SENIOR_AFTER, Factor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,25 @@ def enrolled(account_id: int, *, now: datetime) -> list[AuthenticatorView]:
 def enrolled_ids(account_id: int) -> frozenset[int]:
     """Ids of what the account has enrolled."""
     return frozenset(row.id for row in db.execute(_ENROLLED, {"account_id": account_id}))
+
+
+def staff_with_keys(*, now: datetime) -> frozenset[int]:
+    """Staff who have a senior key or passkey, and so may decide (POLICY 13).
+
+    The frozen and those in a hold count: else whoever brings that about for one of two would leave one alone.
+    """
+    query = (
+        select(Account.id)
+        .join(Authenticator, Authenticator.account_id == Account.id)
+        .where(
+            Account.is_staff,
+            Account.disabled_at.is_(None),
+            Authenticator.kind.in_([kind.value for kind in PHISHING_RESISTANT]),
+            Authenticator.revoked_at.is_(None),
+            Authenticator.senior_at <= now,
+        )
+    )
+    return frozenset(db.session().scalars(query))
 
 
 def forgotten(*, before: datetime) -> list[int]:

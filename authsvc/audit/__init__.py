@@ -16,6 +16,7 @@ from authsvc.audit.log import (
     Filter,
     Line,
     Page,
+    Tally,
     browsers,
     count,
     event,
@@ -24,6 +25,7 @@ from authsvc.audit.log import (
     happened,
     page,
     record,
+    tally,
 )
 from authsvc.audit.types import EventType, Kind, kind_of
 
@@ -39,6 +41,7 @@ __all__ = [
     "Line",
     "Page",
     "Report",
+    "Tally",
     "browsers",
     "chain_new_events",
     "commands",
@@ -53,5 +56,6 @@ __all__ = [
     "page",
     "prune",
     "record",
+    "tally",
     "verify_chain",
 ]

@@ -1,6 +1,6 @@
 """Writing an event in the transaction of the change it records, and reading an account's own events."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -97,9 +97,10 @@ def event(account_id: int, event_id: int) -> EventView | None:
     return _view(row) if row else None
 
 
-def happened(type_: EventType, *, account_id: int, after: datetime) -> bool:
-    """True when there was such an event after that time, however much came in between."""
+def happened(type_: EventType, *, account_id: int, after: datetime, **detail: str) -> bool:
+    """True when there was such an event, with this detail, after that time, however much came in between."""
     query = select(Event.id).where(Event.account_id == account_id, Event.type == type_.value, Event.at > after)
+    query = query.where(*(Event.detail[name].as_string() == value for name, value in detail.items()))
     return db.session().scalar(query.limit(1)) is not None
 
 
@@ -107,6 +108,26 @@ def count(type_: EventType, *, account_id: int, since: datetime, ip: str = "") -
     """How many such events there were at that time and later, from one address where it is given."""
     query = select(func.count()).where(Event.account_id == account_id, Event.type == type_.value, Event.at >= since)
     return db.session().scalars(query.where(Event.ip == ip) if ip else query).one()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How often something happened, to how many accounts."""
+
+    type: EventType
+    value: str
+    events: int
+    accounts: int
+
+
+def tally(types: Collection[EventType], *, by: str, since: datetime) -> list[Tally]:
+    """What happened at that time and later, counted by one value of its detail; the most frequent first."""
+    value = func.coalesce(Event.detail[by].as_string(), "")
+    counted = select(Event.type, value, func.count(), func.count(Event.account_id.distinct())).where(
+        Event.type.in_([type_.value for type_ in types]), Event.at >= since
+    )
+    rows = db.session().execute(counted.group_by(Event.type, value).order_by(func.count().desc(), value))
+    return [Tally(type=EventType(name), value=text, events=n, accounts=m) for name, text, n, m in rows]
 
 
 def browsers(account_id: int) -> list[str]:

@@ -11,9 +11,10 @@ from authsvc.cases.asking import process
 from authsvc.cases.blueprint import bp
 from authsvc.cases.reading import of_account as standing
 from authsvc.cases.service import purge, tend
-from authsvc.cases.staff import CaseLine, CaseView, Moment, ProofView, Queue, VoteView, look_at, queue, vote
+from authsvc.cases.staff import MAX_REASON, CaseLine, CaseView, Moment, ProofView, Queue, VoteView, look_at, queue, vote
 
 __all__ = [
+    "MAX_REASON",
     "CaseLine",
     "CaseView",
     "Moment",

@@ -118,6 +118,7 @@ def _facts(row: Case, account: AccountView, *, now: datetime, rivals: bool = Tru
     factor = bool(accounts.enrolled_ids(account.id)) or bool(
         accounts.seniors_at(account.id, now - accounts.NOTICES_AFTER_REMOVAL)  # whoever broke in may have removed it
     )
+    votes = tuple(_votes(row.id))
     others = [r for r in _live_rows(account.id, now=now) if r.id != row.id] if rivals else []
     return RecoveryFacts(
         factor=factor,
@@ -125,10 +126,17 @@ def _facts(row: Case, account: AccountView, *, now: datetime, rivals: bool = Tru
         frozen=account.frozen,
         shown=tuple(shown(row.id, account, vouchers=together.vouchers, now=now)),
         co_owners=together.count,
-        votes=tuple(_votes(row.id)),
+        votes=votes,
+        lone_staff=lone_staff(now=now) if votes else None,
         objected_at=_objected_at(row.id),
         rival=max((policy.strength(_facts(r, account, now=now, rivals=False)) for r in others), default=Strength.NONE),
     )
+
+
+def lone_staff(*, now: datetime) -> int | None:
+    """Who decides here, where it is one person alone (POLICY 13)."""
+    able = accounts.staff_with_keys(now=now)
+    return min(able) if len(able) == 1 else None
 
 
 def _facts_of_nobody(row: Case, *, now: datetime) -> RecoveryFacts:

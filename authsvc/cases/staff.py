@@ -5,12 +5,12 @@ stands in the account's log.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select
 
-from authsvc import accounts, audit, devices, domains, mandates
+from authsvc import accounts, audit, devices, domains, mail, mandates
 from authsvc.accounts import AccountView
 from authsvc.audit import EventType
 from authsvc.cases import reading, telling
@@ -22,10 +22,12 @@ from authsvc.core.errors import BadInput, NotFound
 from authsvc.core.rate_limits import network_of
 from authsvc.core.templating import date_words
 from authsvc.core.web import Client
+from authsvc.mail import Notice
 from authsvc.policy import recovery as policy
 from authsvc.policy.recovery import Decision, NoVote, Proof, Strength
 
 MAX_REASON = 500
+NOTED_AGAIN_AFTER = timedelta(hours=1)  # a look by the same person
 OBJECTED = {
     "address": "Somebody who reads a trusted address",
     "session": "Somebody signed in",
@@ -103,6 +105,8 @@ class CaseView:
     votes: tuple[VoteView, ...]
     timeline: tuple[Moment, ...]
     risks: tuple[str, ...]
+    notices: tuple[Notice, ...]  # mails about it, to the account and to those who maintain packages with it
+    alone: bool  # nobody but one person can approve here, so that a day counts as the second
     no_vote: NoVote | None
 
 
@@ -156,22 +160,18 @@ def _votes(case_id: int) -> list[VoteView]:
 def _find(case_id: int, *, now: datetime) -> tuple[Open, AccountView]:
     case = reading.get(case_id, now=now)
     if case is None or case.account is None:
-        raise NotFound(f"case {case_id}")
+        raise NotFound(f"case {case_id}", message="This request is over, or there never was one of this number.")
     return case, case.account
 
 
 def look_at(case_id: int, *, staff_id: int, client: Client, now: datetime) -> CaseView:
-    """One live case, with all that is known. Noted in the account's log. Raises NotFound."""
+    """One live case, with all that is known. Noted in the account's log, once an hour. Raises NotFound."""
     db.writing()
     case, account = _find(case_id, now=now)
-    audit.record(
-        EventType.RECOVERY_VIEWED,
-        account_id=account.id,
-        at=now,
-        client=client,
-        by="staff",
-        staff=accounts.get(staff_id).username,
-    )
+    staff = accounts.get(staff_id).username
+    lately = now - NOTED_AGAIN_AFTER
+    if not audit.happened(EventType.RECOVERY_VIEWED, account_id=account.id, after=lately, staff=staff):
+        audit.record(EventType.RECOVERY_VIEWED, account_id=account.id, at=now, client=client, by="staff", staff=staff)
     proofs, votes, objections = _proofs(case), tuple(_votes(case.id)), _objections(case.id)
     return CaseView(
         line=_line(case, account, now=now),
@@ -182,8 +182,16 @@ def look_at(case_id: int, *, staff_id: int, client: Client, now: datetime) -> Ca
         votes=votes,
         timeline=_timeline(case, proofs, votes, objections),
         risks=tuple(_risks(case, account, objections, proofs, now=now)),
+        notices=_notices(case, account, now=now),
+        alone=reading.lone_staff(now=now) is not None,
         no_vote=_no_vote(case, account, staff_id, now=now),
     )
+
+
+def _notices(case: Open, account: AccountView, *, now: datetime) -> tuple[Notice, ...]:
+    fellows = mandates.co_owners(account.id, now=now).fellows
+    told = mail.notices({account.id}, kinds=("recovery_begun", "recovery_approved"), since=case.created_at)
+    return *told, *mail.notices(fellows, kinds=("recovery_of_co_owner",), since=case.created_at)
 
 
 def _proofs(case: Open) -> tuple[ProofView, ...]:
@@ -275,5 +283,7 @@ def vote(case_id: int, *, staff_id: int, approve: bool, reason: str, client: Cli
         staff=accounts.get(staff_id).username,
         reason=reason.strip(),
     )
+    if approve:
+        telling.tell_owner(case, account, "recovery_approved", "was approved by one person", client=None, now=now)
     telling.settle(case.id, client=None, now=now)
     return None

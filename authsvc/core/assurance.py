@@ -91,6 +91,8 @@ class Action(StrEnum):
     STOP_REMOVAL = "removal:stop"
     VOUCH = "recovery:vouch"
     OBJECT_TO_RECOVERY = "recovery:object"
+    READ_STAFF = "staff:read"
+    DECIDE_RECOVERY = "recovery:decide"
     SIGN_IN_TO_CLIENT = "client:sign_in"
     GRANT_READ = "grant:read"
     GRANT_WRITE = "grant:write"
@@ -114,6 +116,7 @@ class Principal:
     scopes: frozenset[str] = field(default_factory=frozenset)
     browser_id: int | None = None
     in_hold: bool = False
+    is_staff: bool = False
     mandate_unmet: bool = False  # a mandate is in force, and nothing that meets it is enrolled
     proved: frozenset[int] = field(default_factory=frozenset)  # authenticators shown for this very action (step-up)
 

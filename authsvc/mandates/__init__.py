@@ -4,11 +4,11 @@ Whether a mandate follows, and what meets it, is `policy.mandate`'s affair; `log
 
 Verbs: in_force (what a sign-in must meet), unmet (is there one that nothing enrolled meets?), upcoming (in force, or
 still to come), has_mandate, owns_packages, is_owner (as a condition of queries), may_keep_only (may the others go?),
-co_owners (who maintains a package as well), require (by hand), link_account (a name registered), apply (the worker's
-task); and the operators' commands `impact` and `mandates`.
+co_owners (who maintains a package as well), packages (what somebody maintains), require (by hand), link_account (a name
+registered), apply (the worker's task); and the operators' commands `impact` and `mandates`.
 """
 
-from authsvc.mandates.co_owners import CoOwners, co_owners
+from authsvc.mandates.co_owners import CoOwners, co_owners, packages
 from authsvc.mandates.commands import GROUPS as commands
 from authsvc.mandates.service import (
     apply,
@@ -36,6 +36,7 @@ __all__ = [
     "link_account",
     "may_keep_only",
     "owns_packages",
+    "packages",
     "require",
     "unmet",
     "upcoming",

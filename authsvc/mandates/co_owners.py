@@ -9,6 +9,7 @@ from authsvc.accounts import SENIOR_AFTER, AccountRow
 from authsvc.core import db
 from authsvc.mandates.models import Ownership, Package
 from authsvc.mandates.service import FIGURES, impact
+from authsvc.policy.mandate import Owned
 from authsvc.policy.recovery import SHARED_FOR, reach
 
 
@@ -24,6 +25,18 @@ class CoOwners:
     count: int = 0
     vouchers: frozenset[int] = frozenset()
     fellows: frozenset[int] = frozenset()
+
+
+def packages(account_id: int, *, now: datetime) -> list[Owned]:
+    """What the account accepted to maintain, the highest impact first."""
+    query = (
+        select(Ownership.ecosystem, Ownership.package, *FIGURES)
+        .join(Package, and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package), isouter=True)
+        .where(Ownership.account_id == account_id, Ownership.accepted_at <= now)
+        .order_by(Ownership.ecosystem, Ownership.package)
+    )
+    found = [Owned(ecosystem=r.ecosystem, name=r.package, impact=impact(r)) for r in db.session().execute(query)]
+    return sorted(found, key=lambda owned: reach(owned.impact), reverse=True)
 
 
 def co_owners(account_id: int, *, now: datetime) -> CoOwners:

@@ -1,4 +1,4 @@
-"""The one permission table: what each action asks of whoever does it (POLICY 3 to 5), and what a step-up takes.
+"""The one permission table: what each action asks of whoever does it (POLICY 3 to 5, 13), and what a step-up takes.
 
 `access` applies it before every view; a step-up is asked for by the view that names its parameters.
 """
@@ -6,7 +6,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Action, Factor, Principal
+from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Acr, Action, Factor, Principal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,7 @@ class Rule:
     under_unmet_mandate: bool = False  # allowed before what a mandate asks for is enrolled: read, end, revoke, enrol
     step_up: bool = False  # proved again, bound to the action and its parameters (POLICY 4)
     scope: str | None = None  # a token with this scope may do it; without one only a session may
+    staff: bool = False  # by people of the service alone, who proved a senior key or passkey (POLICY 13)
 
 
 TABLE: dict[Action, Rule] = {
@@ -33,6 +34,8 @@ TABLE: dict[Action, Rule] = {
     Action.STOP_REMOVAL: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
     Action.VOUCH: Rule(in_hold=False, step_up=True),
     Action.OBJECT_TO_RECOVERY: Rule(in_hold=True, under_unmet_mandate=True),
+    Action.READ_STAFF: Rule(in_hold=False, staff=True),
+    Action.DECIDE_RECOVERY: Rule(in_hold=False, step_up=True, staff=True),
     Action.RENAME_AUTHENTICATOR: Rule(in_hold=False),
     Action.ADD_AUTHENTICATOR: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
     Action.REMOVE_AUTHENTICATOR: Rule(in_hold=False, step_up=True),
@@ -73,17 +76,38 @@ class Refused:
     reason: str
 
 
-def decide(action: Action, principal: Principal | None) -> Allowed | SignInNeeded | Refused:
-    """May this caller do this? Rules run top to bottom; the first that applies decides. Raises nothing."""
+@dataclass(frozen=True)
+class Hidden:
+    """As if there were nothing: whoever is not staff is not told of what staff do."""
+
+
+@dataclass(frozen=True)
+class KeyNeeded:
+    """Of staff, who have to sign in with a senior key or passkey first; this session is too weak, or too old."""
+
+
+Decision = Allowed | SignInNeeded | Refused | Hidden | KeyNeeded
+
+
+def decide(action: Action, principal: Principal | None, *, staff_acr: Acr = Acr.PHRH) -> Decision:
+    """May this caller do this? Rules run top to bottom; the first that applies decides. Raises nothing.
+
+    `staff_acr`: what staff prove, `phrh`, or `phr` where no attestation roots are configured (POLICY 13). A session
+    has either for 24 hours, by a senior authenticator alone (POLICY 1, 3).
+    """
     rule = TABLE[action]
     if principal is None:
         return SignInNeeded()
     if principal.token_id is not None and (rule.scope is None or rule.scope not in principal.scopes):
         return Refused("insufficient_scope")
+    if rule.staff and not principal.is_staff:
+        return Hidden()
     if principal.in_hold and not rule.in_hold:
         return Refused("in_hold")
     if principal.mandate_unmet and not rule.under_unmet_mandate:
         return Refused("mandate_unmet")
+    if rule.staff and not principal.acr.satisfies(staff_acr):
+        return KeyNeeded()
     return Allowed(step_up=rule.step_up)
 
 
@@ -120,9 +144,11 @@ def step_up_proofs(
     hold nor vouches; where the mailbox is lost, password and senior browser add one junior thing, unless others depend
     on the account. Any senior authenticator freezes and keeps what was to be removed. Nothing will do where keys are
     the only proofs (`login.keys_alone`) and none is senior yet. What was lost is replaced by any senior authenticator
-    or the password, each beside a recovery code.
+    or the password, each beside a recovery code. What staff do takes a key or passkey, whatever else they have.
     """
     kinds = frozenset(senior) & AUTHENTICATORS
+    if TABLE[action].staff:
+        return StepUpProofs(_KEYS if kinds & PHISHING_RESISTANT else ())
     if action is Action.REPLACE_AUTHENTICATOR:
         ways = [*_KEYS] if kinds & PHISHING_RESISTANT else []
         ways += [frozenset({Factor.TOTP})] if Factor.TOTP in kinds and not keys_alone else []

@@ -16,6 +16,7 @@ UNCONFIRMED_WAIT = timedelta(days=14)  # of those, while no older address or ses
 SHARED_FOR = timedelta(days=90)  # co-owners vouch once they share a package for longer
 LEAST_VOUCHES = 2
 APPROVALS = 2  # by different people (POLICY 13)
+LONE_WAIT = timedelta(hours=24)  # in place of the second, where one person alone could approve (POLICY 13)
 
 
 class Proof(StrEnum):
@@ -69,6 +70,7 @@ class RecoveryFacts:
     shown: tuple[Shown, ...] = ()
     co_owners: int = 0  # senior ones of its highest-impact package; more than half of them vouch
     votes: tuple[Vote, ...] = ()
+    lone_staff: int | None = None  # who it is, where one person of the service alone has a senior key
     objected_at: datetime | None = None  # the newest objection
     rival: Strength = Strength.NONE  # of the strongest other case
 
@@ -175,13 +177,13 @@ def _independent(facts: RecoveryFacts) -> list[datetime]:
     return [*([min(published)] if published else []), *vouches[needed - 1 : needed]]
 
 
-def _approvals(facts: RecoveryFacts) -> list[datetime]:
+def _approvals(facts: RecoveryFacts) -> dict[int, datetime]:
     """When each person approved; what somebody said before an objection does not count after it."""
     first: dict[int, datetime] = {}
     for vote in facts.votes:
         if facts.objected_at is None or vote.at > facts.objected_at:
             first[vote.by] = min(vote.at, first.get(vote.by, vote.at))
-    return sorted(first.values())
+    return first
 
 
 def approvals(facts: RecoveryFacts) -> int:
@@ -190,9 +192,11 @@ def approvals(facts: RecoveryFacts) -> int:
 
 
 def approved_at(facts: RecoveryFacts) -> datetime | None:
-    """When the second person of the service had approved, or None."""
+    """When the second person of the service had approved, or a day has gone by after the only one there is, or None."""
     times = _approvals(facts)
-    return times[APPROVALS - 1] if len(times) >= APPROVALS else None
+    if len(times) >= APPROVALS:
+        return sorted(times.values())[APPROVALS - 1]
+    return times[facts.lone_staff] + LONE_WAIT if facts.lone_staff in times else None
 
 
 def _until(facts: RecoveryFacts, begun: datetime) -> datetime:

@@ -9,6 +9,8 @@ from authsvc.core.assurance import AUTHENTICATORS, Acr, Action, Factor, Principa
 from authsvc.policy.permission import (
     TABLE,
     Allowed,
+    Hidden,
+    KeyNeeded,
     Refused,
     SignInNeeded,
     StepUpProofs,
@@ -25,6 +27,9 @@ SESSION = Principal(
     auth_time=datetime(2026, 11, 24, tzinfo=UTC),
     session_id=7,
 )
+STAFF = replace(SESSION, is_staff=True, acr=Acr.PHRH)
+OF_STAFF = [action for action in Action if TABLE[action].staff]
+OF_ALL = [action for action in Action if action not in OF_STAFF]
 TOKEN = replace(SESSION, session_id=None, token_id=9, scopes=frozenset({"openid"}))
 
 
@@ -37,7 +42,7 @@ def test_nobody_does_nothing(action: Action) -> None:
     assert decide(action, None) == SignInNeeded()
 
 
-@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("action", OF_ALL)
 def test_a_session_may_what_the_table_says_and_in_a_hold_only_what_protects(action: Action) -> None:
     assert decide(action, SESSION) == Allowed(step_up=TABLE[action].step_up)
     held = decide(action, replace(SESSION, in_hold=True))
@@ -49,6 +54,43 @@ def test_a_token_may_only_what_its_scopes_cover(action: Action) -> None:
     allowed = isinstance(decide(action, TOKEN), Allowed)
     assert allowed == (TABLE[action].scope == "openid")
     assert decide(action, replace(TOKEN, scopes=frozenset())) == Refused("insufficient_scope")
+
+
+@pytest.mark.attack("A02")
+@pytest.mark.parametrize("action", OF_STAFF)
+def test_what_staff_do_is_hidden_from_all_others_whatever_they_proved(action: Action) -> None:
+    stranger = replace(STAFF, is_staff=False)
+    for caller in (stranger, replace(stranger, in_hold=True), replace(stranger, mandate_unmet=True)):
+        assert decide(action, caller) == Hidden()
+
+
+@pytest.mark.attack("A13")
+@pytest.mark.parametrize("asked", [Acr.PHR, Acr.PHRH])
+@pytest.mark.parametrize("acr", Acr)
+@pytest.mark.parametrize("action", OF_STAFF)
+def test_staff_prove_a_key_and_verified_hardware_where_it_is_asked_for(action: Action, acr: Acr, asked: Acr) -> None:
+    strong = acr in {Acr.PHR, Acr.PHRH} if asked is Acr.PHR else acr is Acr.PHRH
+    expected = Allowed(step_up=TABLE[action].step_up) if strong else KeyNeeded()
+    assert decide(action, replace(STAFF, acr=acr), staff_acr=asked) == expected
+
+
+@pytest.mark.parametrize("action", OF_STAFF)
+def test_staff_wait_in_a_hold_and_before_their_mandate_is_met_and_use_no_token(action: Action) -> None:
+    assert decide(action, replace(STAFF, in_hold=True)) == Refused("in_hold")
+    assert decide(action, replace(STAFF, mandate_unmet=True)) == Refused("mandate_unmet")
+    token = replace(STAFF, session_id=None, token_id=9, scopes=frozenset({"openid", "staff"}))
+    assert decide(action, token) == Refused("insufficient_scope")
+
+
+@pytest.mark.parametrize("action", [action for action in OF_STAFF if TABLE[action].step_up])
+def test_what_staff_do_is_confirmed_by_a_key_alone(action: Action) -> None:
+    for senior in (set[Factor](), {Factor.TOTP}):
+        assert step_up_proofs(action, senior, mailbox_usable=True, senior_browser=True).any_of == ()
+    proofs = step_up_proofs(action, AUTHENTICATORS, mailbox_usable=True)
+    assert proofs.met_by({Factor.PASSKEY}, mailbox_checked=False)
+    assert proofs.met_by({Factor.SECURITY_KEY, Factor.PASSWORD}, mailbox_checked=False)
+    for too_little in ({Factor.SECURITY_KEY}, {Factor.PASSWORD, Factor.TOTP}, {Factor.PASSWORD, Factor.RECOVERY_CODE}):
+        assert not proofs.met_by(too_little, mailbox_checked=True)
 
 
 def test_in_a_hold_nothing_is_taken_away_or_given() -> None:

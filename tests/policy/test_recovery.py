@@ -9,6 +9,7 @@ import pytest
 from authsvc.policy.mandate import Impact
 from authsvc.policy.recovery import (
     OWN,
+    UNCONFIRMED_WAIT,
     AskStaff,
     Complete,
     NoVote,
@@ -173,6 +174,24 @@ def test_two_people_end_a_dispute_and_the_wait_begins_anew() -> None:
 @pytest.mark.parametrize("votes", [(vote(1, 2 * DAY),), (vote(1, 2 * DAY), vote(1, 3 * DAY))], ids=["once", "twice"])
 def test_one_person_does_not_end_a_dispute(votes: tuple[Vote, ...]) -> None:
     assert decide(replace(ENOUGH, objected_at=NOON + DAY, votes=votes), NOON + 30 * DAY) == AskStaff(1)
+
+
+def test_where_one_person_alone_could_approve_a_day_takes_the_place_of_the_second() -> None:
+    facts = replace(WITH_FACTOR, votes=(vote(7),), lone_staff=7)
+    until = NOON + timedelta(hours=24) + UNCONFIRMED_WAIT
+    assert decide(facts, NOON) == decide(facts, until - SECOND) == Wait(until)
+    assert decide(facts, until) == Complete()
+
+
+def test_somebody_elses_approval_does_not_wait_for_the_day_of_the_lone_person() -> None:
+    assert decide(replace(WITH_FACTOR, votes=(vote(8),), lone_staff=7), NOON + 90 * DAY) == Prove(independent=True)
+    both = replace(WITH_FACTOR, votes=(vote(8), vote(7, SECOND)), lone_staff=7)
+    assert decide(both, NOON) == Wait(NOON + SECOND + UNCONFIRMED_WAIT)
+
+
+def test_an_objection_voids_the_approval_of_a_lone_person_too() -> None:
+    facts = replace(WITH_FACTOR, votes=(vote(7),), lone_staff=7, objected_at=NOON + timedelta(hours=23))
+    assert decide(facts, NOON + 90 * DAY) == AskStaff(0)
 
 
 def test_approvals_from_before_an_objection_do_not_count_after_it() -> None:

@@ -1,0 +1,5 @@
+"""The blueprint that all pages of the console hang on."""
+
+from flask import Blueprint
+
+bp = Blueprint("staff", __name__, url_prefix="/staff")
