@@ -29,6 +29,7 @@ CHANGES = {  # by the name of the action
     "hold:end": "waiting to end early",
     "account:delete": "the account to delete",
     "recovery:vouch": "vouching for somebody",
+    "recovery:decide": "a decision about a recovery",
     "weaker_ways:switch": "which second steps count",
 }
 RECOVERY_PROOFS = {  # by their name in `policy/recovery.py`
