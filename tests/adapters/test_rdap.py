@@ -146,6 +146,13 @@ def test_a_newer_file_stands_for_the_shipped_one(domain: str) -> None:
     assert RdapClient(HttpClient(), "http://127.0.0.1:9").server_of(domain, newer) == "http://127.0.0.1:9"
 
 
+def test_a_bootstrap_file_leads_to_no_private_server(web_server: servers.Web) -> None:
+    client = RdapClient(HttpClient())
+    for server in (web_server.url, "https://127.0.0.1:1/", "https://10.0.0.1/"):
+        assert client.look_up("corp.org", server).detail == "refused"
+    assert web_server.asked == []
+
+
 @pytest.mark.parametrize(
     ("location", "why"),
     [

@@ -206,6 +206,13 @@ def test_what_the_registry_said_against_a_domain_stands_while_it_cannot_be_asked
     assert world.look(NOON + 4 * DAY).judgement.reason == "REDEMPTION_PERIOD"
 
 
+def test_what_was_said_of_a_mail_host_s_domain_stands_while_it_cannot_be_asked_about(world: World) -> None:
+    world.web.add_rdap({"mail.net": registration(status="pending delete")})
+    assert world.look(NOON).judgement.reason == "MX_HOST_DOMAIN_LAPSED"
+    world.close(seconds=3600, now=NOON + 2 * DAY)
+    assert world.look(NOON + 2 * DAY).judgement.reason == "MX_HOST_DOMAIN_LAPSED"
+
+
 def test_a_domain_nobody_could_ever_ask_about_is_unknown(world: World) -> None:
     world.close(seconds=3600, now=NOON)
     look = world.look(NOON)
@@ -235,6 +242,15 @@ def test_the_sweep_asks_before_and_after_the_expiry_date(world: World) -> None:
         if world.asked > before:
             asked.append(days)
     assert asked == [8, 9, 11, 18]
+
+
+def test_the_sweep_asks_weekly_while_the_registry_may_take_its_own_renewal_back(world: World) -> None:
+    world.web.add_rdap({"corp.org": registration(status="auto renew period")})
+    world.look(NOON, SWEEP)
+    world.look(NOON + 7 * DAY - SECOND, SWEEP)
+    assert world.asked == 1
+    world.look(NOON + 7 * DAY, SWEEP)
+    assert world.asked == 2
 
 
 def test_a_proof_has_the_registry_asked_once_however_fresh_its_answer(world: World) -> None:
