@@ -165,10 +165,10 @@ class _Round:
         while True:
             try:
                 data = port.socket.recv(4096)
-            except BlockingIOError:
-                break
-            except OSError:  # the other side's port was closed when we sent
+            except ConnectionRefusedError:  # of something sent before; there may be answers behind it
                 continue
+            except OSError:  # most of all: nothing there any more
+                break
             flight = port.flights.get(data[:2])
             if flight is not None and data[2:3] >= b"\x80" and data.startswith(flight.section, 12):
                 del port.flights[flight.id]

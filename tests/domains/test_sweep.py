@@ -4,10 +4,12 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import dnslib
@@ -22,7 +24,7 @@ from authsvc.adapters.dns_bulk import Answer, BulkDns, Question
 from authsvc.adapters.rdap import RdapClient
 from authsvc.core import db
 from authsvc.core.config import Settings
-from authsvc.core.evidence import DnsEvidence
+from authsvc.core.evidence import DnsEvidence, DomainLists
 from authsvc.domains import canaries
 from authsvc.domains.models import Domain
 from authsvc.domains.sweep import LEASE, Sweep
@@ -54,9 +56,9 @@ def registered(at: str = LONG_AGO) -> dict[str, Any]:
 class Town:
     """Some domains, each with an account, all looked at once at noon and in order."""
 
-    def __init__(self, app: Flask, dns: servers.Dns, web: servers.Web, count: int = 3) -> None:
+    def __init__(self, app: Flask, dns: servers.Dns, web: servers.Web, count: int = 3, *, suffix: str = "org") -> None:
         self.app, self.dns, self.web = app, dns, web
-        self.names = [f"d{number}.org" for number in range(count)]
+        self.names = [f"d{number}.{suffix}" for number in range(count)]
         self.use(BulkDns(dns.setting, try_seconds=10))
         self.says()
         web.add_rdap({name: registered() for name in (*self.names, "mail.net")})
@@ -247,6 +249,25 @@ def test_a_resolver_that_lies_in_the_fast_path_changes_nothing(town: Town) -> No
     assert (report.checked, report.as_before, report.changed) == (3, 0, 0)
 
 
+def test_a_domain_without_a_registry_is_settled_too(app: Flask, dns_server: Any, web_server: Any) -> None:
+    town = Town(app, dns_server, web_server, suffix="github.io")  # names that others give away
+    report = town.sweep()
+    assert (report.as_before, report.reasons) == (3, {"OK_NO_RDAP": 3})
+    assert set(town.rows(Domain.last_rdap_ok_at).values()) == {None}
+
+
+def test_a_company_that_parks_domains_by_now_is_found_although_nothing_moved(town: Town) -> None:
+    town.use(BulkDns(town.dns.setting), lists=DomainLists(parking=frozenset({"host.net"})))
+    report = town.sweep()
+    assert (report.as_before, report.deferred) == (0, 3)
+
+
+def test_a_domain_that_is_held_back_is_looked_at_closely(town: Town) -> None:
+    with town.app.app_context(), db.transaction() as session:
+        session.execute(update(Domain).where(Domain.name == "d1.org").values(held_at=NOON))
+    assert town.sweep().as_before == 2
+
+
 def test_without_a_fast_path_every_domain_is_looked_at_by_itself(town: Town) -> None:
     town.use(None)
     report = town.sweep()
@@ -361,6 +382,34 @@ def test_a_look_that_breaks_off_stops_no_other(town: Town, caplog: pytest.LogCap
     assert town.sweep().checked == 0  # until its lease is over
     town.use(None)
     assert town.sweep(NEXT + LEASE + timedelta(seconds=1)).checked == 1
+
+
+def test_a_lease_is_renewed_while_looks_take_long_and_not_for_what_others_did(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given looks of three minutes each, and somebody who looks at the last domain during the first of them
+    passed, leases = timedelta(0), []
+
+    class Slow(DnsClient):
+        def look_up(self, domain: str) -> DnsEvidence:
+            nonlocal passed
+            leases.append(min(u for u in town.rows(Domain.claimed_until).values() if u is not None) - NEXT - passed)
+            if not passed:
+                town.use(None)
+                with town.app.app_context():
+                    domains.check_now("d2.org", now=NEXT)
+                town.use(None, dns=self)
+            passed += timedelta(minutes=3)
+            return super().look_up(domain)
+
+    town.use(None, dns=Slow(town.dns.setting))
+    slowly = SimpleNamespace(monotonic=lambda: time.monotonic() + passed.total_seconds())
+    monkeypatch.setattr(sys.modules["authsvc.domains.sweep"], "time", slowly)
+    # When the sweep has them all to look at
+    report = town.sweep(at_most=None)
+    # Then nobody else could take one from it, and it left out what was done
+    assert report.checked == len(leases) == 2
+    assert min(leases) > LEASE / 2
 
 
 def test_what_there_is_no_time_for_is_given_back(town: Town) -> None:
