@@ -17,6 +17,7 @@ from authsvc import (
     devices,
     dispute_links,
     email_codes,
+    login,
     passwords,
     proof_places,
     sessions,
@@ -100,12 +101,13 @@ def note_browser(case: Open, *, browser_token: str, client: Client, now: datetim
 def show_password(case: Open, password: str, *, browser_token: str, client: Client, now: datetime) -> None:
     """Check the password, charged and hashed like any other guess. Raises TooMany and Busy."""
     account = case.account
-    verified = passwords.verify(
-        account.id if account else None, password, name=case.typed, browser_id=_share(case, browser_token), now=now
-    )
+    share = _share(case, browser_token)
+    verified = passwords.verify(account.id if account else None, password, name=case.typed, browser_id=share, now=now)
     if not verified.charged:
         raise TooMany("password budget empty", retry_after=300)
     if account is not None and verified.ok:
+        if case.begun_at is None and share is None:
+            login.note_elsewhere(account.id, client=client, now=now)
         note_proof(case.id, account, Proof.PASSWORD, client=client, now=now)
     else:
         _failed(case, Proof.PASSWORD, client=client, now=now)

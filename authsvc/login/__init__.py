@@ -3,8 +3,8 @@
 The only slice that issues sessions, and only when `policy.login` says Complete. Verbs: begin_for (start a pending
 login for somebody who proved something elsewhere, such as at registration), finish (let the dispatcher act),
 frozen_account (whose freeze this sign-in met), enrolment (the ceremony that `account_pages` uses as well), give_pass
-(tries of its own for a browser that proved the mailbox), tell_wrong_codes, tell_unfinished (the worker's), and
-shed_strangers (the door before everything else).
+(tries of its own for a browser that proved the mailbox), tell_wrong_codes, note_elsewhere (a right password typed at
+another page), tell_unfinished (the worker's), and shed_strangers (the door before everything else).
 """
 
 from authsvc.login import enrolment
@@ -13,6 +13,7 @@ from authsvc.login.pass_views import bp
 from authsvc.login.passes import give as give_pass
 from authsvc.login.service import BROWSER_COOKIE, begin_for, purge, tell_wrong_codes
 from authsvc.login.shedding import shed_strangers
+from authsvc.login.unfinished import note_elsewhere
 from authsvc.login.unfinished import tell as tell_unfinished
 from authsvc.login.views import codes_file
 
@@ -25,6 +26,7 @@ __all__ = [
     "finish",
     "frozen_account",
     "give_pass",
+    "note_elsewhere",
     "purge",
     "shed_strangers",
     "tell_unfinished",

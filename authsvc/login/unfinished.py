@@ -13,13 +13,37 @@ from sqlalchemy import select, update
 
 from authsvc import accounts, audit, mail, passwords
 from authsvc.audit import EventType
-from authsvc.core import db
+from authsvc.core import crypto, db
 from authsvc.core.assurance import Factor
 from authsvc.core.web import Client
 from authsvc.login.models import PendingLogin
+from authsvc.login.service import LIFE
 from authsvc.policy.login import unfinished
 
 AT_ONCE = 200  # sign-ins taken up in one round
+
+
+def note_elsewhere(account_id: int, *, client: Client, now: datetime) -> None:
+    """A right password in a new browser at another page than the sign-in's: the owner hears unless more follows.
+
+    Else that page would be the quiet way to find out whether a stolen password is right. Written down as a sign-in that
+    nobody has the token of.
+    """
+    epoch = accounts.get(account_id).epoch
+    db.session().add(
+        PendingLogin(
+            digest=crypto.digest(crypto.random_token()),
+            account_id=account_id,
+            epoch=epoch,
+            created_at=now,
+            expires_at=now + LIFE,
+            proved=Factor.PASSWORD.value,
+            new_browser=True,
+            ip=client.ip,
+            browser=client.browser,
+        )
+    )
+    db.session().flush()
 
 
 def tell(*, now: datetime) -> int:
@@ -57,6 +81,7 @@ def _tell_owner(account_id: int, rows: list[Any], *, now: datetime) -> None:
         for row in sorted(rows, key=lambda row: row.created_at)
         if row.created_at >= since  # else the password that was known is gone already
         and not audit.count(EventType.LOGIN_SUCCEEDED, account_id=account_id, since=row.created_at, ip=row.ip)
+        and not audit.count(EventType.RECOVERY_BEGUN, account_id=account_id, since=row.created_at)  # they heard of that
     ]
     if not rows:
         return

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from authsvc import accounts, audit, cases, holds, recovery_codes
+from authsvc import accounts, audit, cases, holds, login, recovery_codes
 from authsvc.audit import EventType
 from tests.cases.people import LINK, NEW, NEW_ADDRESS, Applicant
 from tests.conftest import Clock
@@ -370,3 +370,20 @@ def test_hostile_input_gets_a_clear_answer_at_every_form(
             applicant.works()
     for path in ("/recovery/case/x", "/recovery/object/x", "/recovery/object/%00", "/account/vouch/0"):
         assert applicant.visitor.get(path).status_code in {303, 404, 410}
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_right_password_that_nothing_follows_is_told_its_owner_as_at_sign_in(
+    app: Flask, applicant: Applicant, make_account: MakeAccount, outbox: Outbox, clock: Clock, more: bool
+) -> None:
+    alice = make_account("alice")
+    applicant.opens("alice")
+    applicant.shows_password("wrong")
+    applicant.shows_password(PASSWORD)
+    if more:
+        applicant.shows_mailbox(alice.email)
+    clock.advance(hours=1)
+    with app.app_context():
+        login.tell_unfinished(now=clock.now)
+    subjects = [message["Subject"] for message in outbox.to(alice.email)]
+    assert subjects.count("Somebody knows the password of alice") == (0 if more else 1)
