@@ -9,6 +9,7 @@ from authsvc import (
     access,
     accounts,
     audit,
+    cases,
     dispute_links,
     freezes,
     mail,
@@ -193,6 +194,7 @@ def _delete_for_good(account_id: int, *, now: datetime) -> bool:
         passwords.erase(account_id)
         recovery_codes.void(account_id, now=now)
         totp.erase(account_id)
+        cases.erase(account_id, now=now)
         webauthn.erase(account_id)
         proof_places.erase(account_id, now=now)
         freezes.release(account_id, now=now)

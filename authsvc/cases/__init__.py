@@ -3,14 +3,14 @@
 A case is opened by anybody for any name; what it needs, how long it waits and who decides is in `policy/recovery.py`.
 
 Verbs, for pages: standing (what an owner should know); for staff: queue, look_at, vote; for the worker: process (codes
-and places), tend (ends and mails), purge.
+and places), tend (ends and mails), purge; erase (of a deleted account).
 """
 
 from authsvc.cases import views, vouching
 from authsvc.cases.asking import process
 from authsvc.cases.blueprint import bp
 from authsvc.cases.reading import of_account as standing
-from authsvc.cases.service import purge, tend
+from authsvc.cases.service import erase, purge, tend
 from authsvc.cases.staff import MAX_REASON, CaseLine, CaseView, Moment, ProofView, Queue, VoteView, look_at, queue, vote
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Queue",
     "VoteView",
     "bp",
+    "erase",
     "look_at",
     "process",
     "purge",

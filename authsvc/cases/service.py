@@ -7,7 +7,7 @@ nobody has are answered alike.
 
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, update
 
 from authsvc import (
     access,
@@ -173,6 +173,13 @@ def tend(*, now: datetime) -> None:
             if case is not None and case.account is not None:
                 accounts.lock(case.account.id)
                 telling.settle(case_id, client=None, now=now)
+
+
+def erase(account_id: int, *, now: datetime) -> None:
+    """End the account's cases and forget what was typed in them: it is deleted."""
+    ended_at = func.coalesce(Case.ended_at, now, type_=Case.ended_at.type)
+    nothing = {"typed": "", "statement": "", "asked_about": "", "asked_at": None, "new_email": None}
+    db.session().execute(update(Case).where(Case.account_id == account_id).values(**nothing, ended_at=ended_at))
 
 
 def purge(*, before: datetime) -> None:

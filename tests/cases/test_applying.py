@@ -6,9 +6,13 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
-from authsvc import accounts, audit, cases, holds, login, recovery_codes
+from authsvc import account_pages, accounts, audit, cases, freezes, holds, login, recovery_codes
 from authsvc.audit import EventType
+from authsvc.cases.models import Case
+from authsvc.core import db
+from authsvc.policy.freeze import FreezeCause
 from tests.cases.people import LINK, NEW, NEW_ADDRESS, Applicant
 from tests.conftest import Clock
 from tests.people import PASSWORD, Outbox, Person, Visitor, kinds
@@ -387,3 +391,40 @@ def test_a_right_password_that_nothing_follows_is_told_its_owner_as_at_sign_in(
         login.tell_unfinished(now=clock.now)
     subjects = [message["Subject"] for message in outbox.to(alice.email)]
     assert subjects.count("Somebody knows the password of alice") == (0 if more else 1)
+
+
+def test_an_account_that_is_deleted_leaves_nothing_that_was_typed(
+    app: Flask, applicant: Applicant, make_account: MakeAccount, clock: Clock
+) -> None:
+    alice = make_account("alice")
+    applicant.opens("alice")
+    applicant.shows_own_kind(alice)
+    applicant.proves_new_address()
+    with request_to(app):
+        freezes.begin(alice.id, FreezeCause.DELETION, disputed_at=clock.now, client=None, now=clock.now)
+    clock.advance(days=30)
+    with app.app_context():
+        account_pages.delete_due(now=clock.now)
+    assert applicant.visitor.get("/recovery/case").status_code == 410
+    with request_to(app):
+        kept = db.session().scalars(select(Case)).one()
+    assert (kept.typed, kept.new_email, kept.statement) == ("", None, "")
+
+
+def test_an_address_that_confirms_later_brings_the_date_nearer_and_everybody_hears_of_it(
+    applicant: Applicant, owners: tuple[Person, ...], new_client: Callable[[], Visitor], outbox: Outbox, clock: Clock
+) -> None:
+    alice, bob, carol = owners
+    applicant.opens("alice")
+    for fellow in (bob, carol):
+        vouch(new_client(), fellow, applicant.number())
+    assert "after 8 December 2026, 12:00 UTC" in outbox.to(alice.email)[-1].get_content()
+    clock.advance(days=1)
+    applicant.shows_mailbox(alice.email)
+    assert "after 2 December 2026, 12:00 UTC" in outbox.to(alice.email)[-1].get_content()
+    assert "after 2 December 2026, 12:00 UTC" in outbox.to(bob.email)[-1].get_content()
+    applicant.proves_new_address()
+    applicant.waits(days=7, seconds=-1)
+    assert applicant.completes().status_code == 403
+    applicant.waits(seconds=1)
+    assert applicant.completes().status_code == 303
