@@ -18,6 +18,7 @@ from authsvc.adapters.http import HttpFault
 from authsvc.adapters.rdap import Bootstrap, UnusableBootstrap, fetch_bootstrap, shipped_servers
 from authsvc.core import db
 from authsvc.core.db import BigId, Row
+from authsvc.core.domain_names import registry_domain
 from authsvc.core.evidence import RdapEvidence
 from authsvc.core.web import settings
 from authsvc.policy.registry_schedule import Purpose
@@ -35,7 +36,10 @@ OFF = "off"
 
 
 class Registry(Row):
-    """One registry, by the host of its RDAP service: a bucket that fills by one question each A_QUESTION_EVERY."""
+    """One registry, by the host of its RDAP service: a bucket that fills by one question each A_QUESTION_EVERY.
+
+    Or one name, where a server of one's own is asked about all: see `_counted_as`.
+    """
 
     __tablename__ = "registries"
 
@@ -64,14 +68,21 @@ def ask(domain: str, *, purpose: Purpose, now: datetime) -> RdapEvidence | None:
     """
     rdap = adapters.current().rdap
     server = rdap.server_of(domain, _newer_servers() if rdap.bootstrapped else None)
-    host = urlsplit(server).netloc
+    counted = _counted_as(domain, server)
     db.commit()
-    if host and not _take(host, purpose, now=now):
+    if counted and not _take(counted, purpose, now=now):
         return None
     answer = rdap.look_up(domain, server)
-    if host and answer.retry_after_seconds is not None:
-        _close(host, until=now + timedelta(seconds=answer.retry_after_seconds))
+    if counted and answer.retry_after_seconds is not None:
+        _close(counted, until=now + timedelta(seconds=answer.retry_after_seconds))
     return answer
+
+
+def _counted_as(domain: str, server: str) -> str:
+    """Whose bucket a question is taken from: the registry's; a server of one's own stands for many, so each name's."""
+    if not server or adapters.current().rdap.bootstrapped:
+        return urlsplit(server).netloc
+    return registry_domain(domain) or ""
 
 
 def _take(host: str, purpose: Purpose, *, now: datetime) -> bool:

@@ -1,5 +1,7 @@
 """Known names tell a fault of our own resolvers from one of a domain's."""
 
+from typing import Any
+
 from authsvc.policy.login import Mailbox
 from tests import servers
 from tests.domains.test_domains import ALIVE, World, registration, world
@@ -12,7 +14,7 @@ NOTHING_RESOLVES = {"name": "org", "type": "*", "subtree": True, "do": "nxdomain
 EVERYTHING_FAILS = {"name": "org", "type": "*", "subtree": True, "do": "servfail"}
 
 
-def resolvers(world: World, *faults: dict[str, object]) -> None:
+def resolvers(world: World, *faults: dict[str, Any]) -> None:
     """From now on DNS misbehaves so."""
     world.dns.zone = servers.Zone(world.dns.zone.records, faults)
 

@@ -42,6 +42,12 @@ def registration(*, status: str = "active", expires: str = "2027-09-01T00:00:00Z
     return {"http": 200, "body": {"objectClassName": "domain", "handle": "D1", "status": [status], "events": events}}
 
 
+class OneRegistry(RdapClient):
+    """A server that is the registry of all names, and not one's own that stands for many."""
+
+    bootstrapped = True
+
+
 class World:
     """A registry, and alice's address at corp.org."""
 
@@ -49,7 +55,7 @@ class World:
         self.app, self.web = app, web
         dns.zone = servers.Zone(ALIVE)
         parts: Adapters = app.extensions["authsvc.adapters"]
-        rdap = RdapClient(HttpClient(), web.url)
+        rdap = OneRegistry(HttpClient(), web.url)
         app.extensions["authsvc.adapters"] = replace(parts, dns=DnsClient(dns.setting), rdap=rdap)
         web.add_rdap({"corp.org": registration()})
         with app.app_context(), db.transaction():
@@ -153,12 +159,22 @@ def test_a_registry_is_left_alone_by_everybody_for_as_long_as_it_says(
     assert world.ask(SWEEP, now=NOON + wait) is not None
 
 
+def test_on_a_server_of_ones_own_each_name_is_counted_by_itself(world: World) -> None:
+    parts = world.app.extensions["authsvc.adapters"]
+    own = RdapClient(HttpClient(), world.web.url)
+    world.app.extensions["authsvc.adapters"] = replace(parts, rdap=own)
+    world.close(seconds=60, now=NOON)
+    assert world.ask(RESET, domain="other.org") is None
+    answers = [world.ask(RESET) for _ in range(BURST + 1)]
+    assert answers.count(None) == 1
+
+
 def test_another_registry_is_asked_all_the_same(world: World) -> None:
     world.close(seconds=3600, now=NOON)
     with servers.web() as elsewhere:
         elsewhere.add_rdap({"corp.org": registration()})
         parts = world.app.extensions["authsvc.adapters"]
-        world.app.extensions["authsvc.adapters"] = replace(parts, rdap=RdapClient(HttpClient(), elsewhere.url))
+        world.app.extensions["authsvc.adapters"] = replace(parts, rdap=OneRegistry(HttpClient(), elsewhere.url))
         assert world.ask(SWEEP) is not None
 
 
