@@ -57,6 +57,15 @@ THREATS: list[Threat] = [
         tested_in="tests/webauthn/test_webauthn.py",
     ),
     Threat(
+        title="Talking the people who run it into it",
+        attack="Somebody writes to support as an owner who lost everything, until one person of staff gives in; or one "
+        "person of staff is the attacker.",
+        defence="Two people decide, neither the target nor anybody who maintains a package with it, each with a key "
+        "at that moment and a reason. Every look and vote stands in the account's log, its addresses are told, and "
+        "days go by in which they may object. Nobody of staff sees or sets a password.",
+        tested_in="tests/staff/test_recovery.py",
+    ),
+    Threat(
         title="A borrowed or stolen session",
         attack="With an open browser or a copied cookie the password is changed, or a new key is added and the old "
         "one removed.",

@@ -252,7 +252,7 @@ def _no_vote(case: Open, account: AccountView, staff_id: int, *, now: datetime) 
     return policy.may_vote(
         staff_id,
         target=account.id,
-        co_owners=mandates.co_owners(account.id, now=now).fellows,
+        co_owners=mandates.co_owners(account.id, now=now).with_juniors,
         votes=case.facts.votes,
         objected_at=case.facts.objected_at,
     )

@@ -18,13 +18,15 @@ class CoOwners:
     """Of one account. `package` is its highest-impact one, empty where it maintains none.
 
     `count` are the others who maintain that package, with an account here or not, seniors alone; `vouchers` those of
-    them who may vouch; `fellows` all seniors who share any package, who hear and may object.
+    them who may vouch; `fellows` all seniors who share any package, who hear and may object; `with_juniors` those, and
+    whoever joined a moment ago: they are no judges (POLICY 13).
     """
 
     package: str = ""
     count: int = 0
     vouchers: frozenset[int] = frozenset()
     fellows: frozenset[int] = frozenset()
+    with_juniors: frozenset[int] = frozenset()
 
 
 def packages(account_id: int, *, now: datetime) -> list[Owned]:
@@ -72,11 +74,12 @@ def co_owners(account_id: int, *, now: datetime) -> CoOwners:
         .where(
             Ownership.ecosystem.in_({ecosystem for ecosystem, _ in mine}),
             Ownership.package.in_({package for _, package in mine}),
-            Ownership.accepted_at <= now - SENIOR_AFTER,
+            Ownership.accepted_at <= now,
             or_(Ownership.account_id.is_(None), Ownership.account_id != account_id),
         )
     )
-    rows = [row for row in db.session().execute(others) if (row.ecosystem, row.package) in mine]
+    everybody = [row for row in db.session().execute(others) if (row.ecosystem, row.package) in mine]
+    rows = [row for row in everybody if row.accepted_at <= now - SENIOR_AFTER]
     of_top = [row for row in rows if (row.ecosystem, row.package) == top]
     live = [row for row in rows if row.account_id is not None and row.disabled_at is None]
     long_ago = now - SHARED_FOR
@@ -91,4 +94,5 @@ def co_owners(account_id: int, *, now: datetime) -> CoOwners:
             and max(mine[top].accepted_at, row.accepted_at, row.created_at) < long_ago
         ),
         fellows=frozenset(row.account_id for row in live),
+        with_juniors=frozenset(row.account_id for row in everybody if row.account_id is not None),
     )

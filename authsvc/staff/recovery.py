@@ -13,8 +13,9 @@ from authsvc.core.errors import BadInput, Forbidden
 from authsvc.core.rate_limits import limited
 from authsvc.core.web import client, query_field, request_time, requires, text_field
 from authsvc.policy.mandate import Mandate
+from authsvc.policy.recovery import NoVote
 from authsvc.staff.blueprint import bp
-from authsvc.staff.words import CANNED, NO_VOTES, STRENGTHS, WAYS, reach_words, standing
+from authsvc.staff.words import ALONE, CANNED, NO_VOTES, STRENGTHS, WAYS, reach_words, standing
 
 CASE = "/recovery/<int(max=9223372036854775807):case_id>"
 TABS = {Queue.NEEDS_STAFF: "Needs people", Queue.WAITING: "Waiting", Queue.ALL: "All"}
@@ -127,13 +128,19 @@ def _page(
         standing=standing(view.line),
         strength=STRENGTHS[view.line.strength],
         facts=facts_of(view.line.account_id, now=now),
-        no_vote=NO_VOTES[view.no_vote] if view.no_vote else None,
+        no_vote=_no_vote_words(view),
         canned={"": "In my own words"} | {name: text.text for name, text in CANNED.items()},
         chosen=canned,
         reason=reason,
         errors=errors or {},
         notice=notice,
     )
+
+
+def _no_vote_words(view: CaseView) -> str | None:
+    if view.no_vote is NoVote.VOTED and view.alone:
+        return ALONE
+    return NO_VOTES[view.no_vote] if view.no_vote else None
 
 
 def _look(case_id: int) -> CaseView:

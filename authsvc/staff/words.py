@@ -49,6 +49,7 @@ NO_VOTES = {
     NoVote.CO_OWNER: "You maintain a package together with this account, so two others decide.",
     NoVote.VOTED: "You have decided. It takes another person now.",
 }
+ALONE = "You have approved. As nobody else here has a key, a day takes the place of another person."
 WAYS = {
     Factor.TOTP: "App",
     Factor.SECURITY_KEY: "Security key",

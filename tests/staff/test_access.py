@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from authsvc import holds
+from authsvc import accounts, holds
 from authsvc.core.assurance import Action
 from authsvc.policy.hold import HoldCause
 from authsvc.policy.permission import TABLE
@@ -132,8 +132,6 @@ def test_others_do_not_see_the_way_there(client: Visitor, alice: Person) -> None
 
 
 def test_a_mark_that_is_taken_closes_the_console_at_the_next_request(app: Flask, sam: Colleague) -> None:
-    from authsvc import accounts
-
     with request_to(app):
         accounts.set_staff(sam.person.id, is_staff=False)
     assert sam.visitor.get("/staff").status_code == 404
@@ -145,3 +143,42 @@ def test_where_makers_roots_are_configured_a_key_without_attestation_does_not_do
     page = sam.visitor.get("/staff")
     assert page.status_code == 403
     assert "a security key whose hardware was verified" in page.text
+
+
+# Who counts as able to decide
+
+
+def able(app: Flask, clock: Clock) -> set[str]:
+    """Names of staff who could decide now."""
+    with request_to(app):
+        return {accounts.get(account_id).username for account_id in accounts.staff_with_keys(now=clock.now)}
+
+
+def test_staff_with_a_senior_key_could_decide_and_others_could_not(
+    app: Flask, make_account: MakeAccount, mark_staff: MarkStaff, clock: Clock
+) -> None:
+    make_account("bob", key=True)
+    mark_staff(make_account("app", totp_app=True))
+    mark_staff(make_account("none"))
+    mark_staff(make_account("junior", key=True, junior=True))
+    sam = mark_staff(make_account("sam", key=True))
+    assert able(app, clock) == {"sam"}
+    clock.advance(hours=72, seconds=-1)
+    assert able(app, clock) == {"sam"}
+    clock.advance(seconds=1)
+    assert able(app, clock) == {"sam", "junior"}
+    with request_to(app):
+        accounts.set_disabled(sam.id, now=clock.now)
+    assert able(app, clock) == {"junior"}
+
+
+def test_freezing_one_of_two_does_not_leave_the_other_alone(
+    app: Flask, make_account: MakeAccount, mark_staff: MarkStaff, clock: Clock
+) -> None:
+    for name in ("sam", "sue"):
+        mark_staff(make_account(name, key=True))
+    with request_to(app):
+        frozen = accounts.find("sue")
+        assert frozen
+        accounts.set_frozen(frozen.id, now=clock.now)
+    assert able(app, clock) == {"sam", "sue"}

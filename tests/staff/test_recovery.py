@@ -90,6 +90,16 @@ def test_neither_the_target_nor_its_co_owners_decide(
     assert lines(app, clock)[0].approvals == 0
 
 
+@pytest.mark.attack("A03")
+def test_who_joined_a_package_of_the_target_an_hour_ago_does_not_decide(
+    asked: int, alice: Person, sam: Colleague, share: Callable[..., None]
+) -> None:
+    share("left-pad", alice, sam.person, for_days=1 / 24)
+    answer = sam.starts(asked)
+    assert answer.status_code == 403
+    assert "You maintain a package together with this account" in answer.text
+
+
 def test_one_refusal_ends_it_and_is_mailed(
     app: Flask, asked: int, alice: Person, sam: Colleague, sue: Colleague, outbox: Outbox
 ) -> None:
@@ -140,6 +150,7 @@ def test_where_one_person_alone_has_a_key_their_approval_counts_a_day_later(
 ) -> None:
     assert "counts a day later" in sam.page(asked)
     sam.decides(asked)
+    assert "a day takes the place of another person" in sam.page(asked)
     applicant.proves_new_address()
     assert lines(app, clock)[0].decision == Wait(clock.now + timedelta(hours=24 + 72))
     applicant.waits(hours=24 + 72, seconds=-1)
