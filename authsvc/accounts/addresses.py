@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, case, exists, func, literal, or_, select, update
 from sqlalchemy.sql.expression import SQLColumnExpression
 
 from authsvc.accounts.models import Account, Address
@@ -218,14 +218,18 @@ def domains_of_accounts(
 
 
 def tell_of_doubt(*, limit: int, now: datetime) -> list[AddressView]:
-    """Addresses that came into doubt and whose owners were not told; they count as told once this commits."""
+    """Addresses that came into doubt and whose owners were not told; they count as told once this commits.
+
+    A look may be dated after `now`, the beginning of the worker's round, and is told of once for all that.
+    """
     untold = select(Address.id).where(
         Address.doubted_at.is_not(None),
         or_(Address.told_at.is_(None), Address.told_at < Address.doubted_at),
         Address.removed_at.is_(None),
     )
     chosen = list(db.session().scalars(untold.order_by(Address.id).limit(limit).with_for_update(skip_locked=True)))
-    db.session().execute(update(Address).where(Address.id.in_(chosen)).values(told_at=now))
+    told_at = case((Address.doubted_at > now, Address.doubted_at), else_=literal(now, Address.told_at.type))
+    db.session().execute(update(Address).where(Address.id.in_(chosen)).values(told_at=told_at))
     return [AddressView(**row._mapping) for row in db.session().execute(_ALL.where(Address.id.in_(chosen)))]
 
 

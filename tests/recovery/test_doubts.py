@@ -190,3 +190,17 @@ def test_who_asks_a_lot_waits_behind_whoever_asks_once(
         recovery.process_resets(now=clock.now)
         asked = select(Event.account_id).where(Event.type == EventType.RESET_REQUESTED.value)
         assert list(db.session().scalars(asked.order_by(Event.id))) == [flooded.id, carol.id, flooded.id]
+
+
+def test_a_look_dated_after_the_beginning_of_the_round_is_told_of_once(
+    app: Flask, clock: Clock, make_account: MakeAccount, outbox: Outbox, outside: Outside
+) -> None:
+    alice = make_account("alice", email="alice@corp.org")
+    second_address(app, alice, clock)
+    outside.says([], None)
+    with app.app_context():
+        domains.check_now("corp.org", now=clock.now + timedelta(seconds=4))  # a sweep's clock goes on
+        for seconds in (0, 1, 10):  # this round and later ones
+            domains.tell_of_doubts(now=clock.now + timedelta(seconds=seconds))
+    clock.advance(minutes=1)
+    assert len(outbox.to("alice@backup.test")) == 1
