@@ -11,7 +11,7 @@ from authsvc.cases import CaseLine, CaseView, Queue
 from authsvc.core.assurance import Action, Principal
 from authsvc.core.errors import BadInput, Forbidden
 from authsvc.core.rate_limits import limited
-from authsvc.core.web import client, query_field, request_time, requires, text_field
+from authsvc.core.web import query_field, request_time, requires, text_field
 from authsvc.policy.mandate import Mandate
 from authsvc.policy.recovery import NoVote
 from authsvc.staff.blueprint import bp
@@ -145,7 +145,7 @@ def _no_vote_words(view: CaseView) -> str | None:
 
 def _look(case_id: int) -> CaseView:
     who = access.require_principal()
-    return cases.look_at(case_id, staff_id=who.account_id, client=client(), now=request_time())
+    return cases.look_at(case_id, staff_id=who.account_id, now=request_time())
 
 
 @bp.post(CASE)
@@ -191,7 +191,6 @@ def _decide(who: Principal, params: dict[str, str]) -> Response:
         staff_id=who.account_id,
         approve=approve,
         reason=params["reason"],
-        client=client(),
         now=request_time(),
     )
     if problem is not None:

@@ -21,7 +21,7 @@ from tests.slices import at_once, request_to
 MakeAccount = Callable[..., Person]
 Share = Callable[..., None]
 NewClient = Callable[[], Visitor]
-STAFF = Client(ip="198.51.100.9", network="198.51.100.9", browser="Firefox")
+SOMEWHERE = Client(ip="198.51.100.9", network="198.51.100.9", browser="Firefox")
 
 
 @pytest.fixture
@@ -52,9 +52,7 @@ def votes(app: Flask, clock: Clock) -> Callable[..., NoVote | None]:
     def voted(number: int, person: Person, *, approve: bool = True) -> NoVote | None:
         clock.advance(seconds=1)
         with request_to(app):
-            return cases.vote(
-                number, staff_id=person.id, approve=approve, reason="I spoke to her.", client=STAFF, now=clock.now
-            )
+            return cases.vote(number, staff_id=person.id, approve=approve, reason="I spoke to her.", now=clock.now)
 
     return voted
 
@@ -62,7 +60,7 @@ def votes(app: Flask, clock: Clock) -> Callable[..., NoVote | None]:
 def look(app: Flask, number: int, person: Person, clock: Clock) -> CaseView:
     """What somebody of the service sees."""
     with request_to(app):
-        return cases.look_at(number, staff_id=person.id, client=STAFF, now=clock.now)
+        return cases.look_at(number, staff_id=person.id, now=clock.now)
 
 
 def lines(app: Flask, which: Queue, clock: Clock) -> list[cases.CaseLine]:
@@ -366,9 +364,9 @@ def test_a_vote_takes_a_reason_and_a_case(
     number = shown.number()
     for reason in (" ", "x" * 501):
         with request_to(app), pytest.raises(BadInput):
-            cases.vote(number, staff_id=staff[0].id, approve=True, reason=reason, client=STAFF, now=clock.now)
+            cases.vote(number, staff_id=staff[0].id, approve=True, reason=reason, now=clock.now)
     with request_to(app), pytest.raises(NotFound):
-        cases.vote(number + 1, staff_id=staff[0].id, approve=True, reason="Yes.", client=STAFF, now=clock.now)
+        cases.vote(number + 1, staff_id=staff[0].id, approve=True, reason="Yes.", now=clock.now)
 
 
 def test_looking_at_a_case_shows_evidence_and_risks_and_stands_in_the_log(
@@ -442,14 +440,14 @@ def test_of_an_objection_and_a_completion_at_once_one_wins(
 
     def completes() -> bool:
         try:
-            completion.complete(case, NEW, client=STAFF, now=clock.now)
+            completion.complete(case, NEW, client=SOMEWHERE, now=clock.now)
         except AuthError:
             return False
         return True
 
     def objects() -> bool:
         try:
-            objecting.object_by_link(token, client=STAFF, now=clock.now)
+            objecting.object_by_link(token, client=SOMEWHERE, now=clock.now)
         except AuthError:
             return False
         return True

@@ -349,6 +349,7 @@ def test_the_owner_reads_what_staff_did_in_words(
     owner = new_client()
     owner.sign_in(alice)
     page = owner.get("/account/log?show=staff").text
+    assert "Firefox" not in page.partition('id="log"')[2]  # nothing of where staff sit
     assert "A request to recover this account was looked at, by the people who run this service" in page
     assert f"was approved, by the people who run this service: {REASON.rstrip('.')}" in page
 
