@@ -22,6 +22,7 @@ from authsvc.core import db
 from authsvc.domains import exposure
 from authsvc.domains.models import Domain
 from authsvc.domains.published import MAX_LINE, BadLine, Nothing, Published, read
+from authsvc.domains.registries import BURST, KEPT_FOR_RESETS, Registry
 from tests import servers
 from tests.conftest import Clock
 from tests.recovery.corp import ALIVE, Outside, registered
@@ -169,18 +170,22 @@ def test_a_domain_is_asked_about_once_and_one_without_accounts_is_not_stored(
         assert session.scalar(select(func.count()).select_from(Domain)) == 0
 
 
-def test_where_the_registry_has_to_be_left_alone_it_is_waited_for(
-    app: Flask, clock: Clock, outside: Outside, published: Callable[..., Path]
+@pytest.mark.parametrize(("seconds", "told"), [(2, True), (20, False)])
+def test_where_the_registry_has_to_be_left_alone_it_is_waited_for_but_not_for_long(
+    app: Flask, clock: Clock, outside: Outside, published: Callable[..., Path], seconds: int, told: bool
 ) -> None:
-    # Given more free names than a registry may be asked about at once
-    path, waits, seen = published(*({"email": f"a@free{n}.org"} for n in range(48))), list[float](), exposure.Seen()
-    # When they are looked at
+    # Given a free name whose registry the sweep may ask again after so many seconds
+    full_at = clock.now + timedelta(seconds=int(BURST * (1 - KEPT_FOR_RESETS)) - 1 + seconds)
+    with app.app_context(), db.transaction() as session:
+        session.add(Registry(host="gone.org", full_at=round(full_at.timestamp() * 1000)))
+    # When it is looked at
+    path, waits, seen = published({"email": "ada@gone.org"}), list[float](), exposure.Seen()
     with app.app_context():
         found = list(exposure.expose(path, seen, now=clock.now, progress=lambda at: None, pause=waits.append))
-    # Then all of them are told of
-    assert len(found) == 48
-    assert waits
-    assert set(waits) == {1.0}
+    # Then it is told of once the registry answered
+    assert waits == [1.0] * (seconds if told else exposure.TRIES)
+    assert len(found) == told
+    assert seen.domains.total() == 1
 
 
 def test_a_look_that_breaks_off_hides_no_other_domain(
