@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 
 from authsvc import accounts, audit, devices, domains, mail, mandates
 from authsvc.accounts import AccountView
@@ -109,24 +109,51 @@ class CaseView:
     no_vote: NoVote | None
 
 
-def queue(which: Queue, *, now: datetime) -> list[CaseLine]:
-    """Live cases about accounts, the strongest evidence first, then the oldest."""
-    query = select(Case).where(
-        Case.ended_at.is_(None),
-        Case.expires_at > now,
-        Case.account_id.is_not(None),
-        Case.begun_at.is_not(None) | Case.asked_staff_at.is_not(None),
-    )
-    found = []
-    for row in db.session().scalars(query.order_by(Case.id)):
-        case = reading.view(row, now=now)
-        if case.account is not None:
-            found.append(_line(case, case.account, now=now))
+def queue(which: Queue, *, now: datetime, begin: int = 0, most: int | None = None) -> list[CaseLine]:
+    """Live cases about accounts, or `most` of them: the strongest evidence first, then the oldest.
+
+    Those that only ask for people come last and are read as far as they are shown: anybody can open thousands.
+    """
+    evident = _evident(which, now=now)
+    found = evident[begin : None if most is None else begin + most]
+    if which is not Queue.WAITING and (most is None or len(found) < most):
+        rows = select(Case).where(*_asking(now)).order_by(Case.id).offset(max(0, begin - len(evident)))
+        if most is not None:
+            rows = rows.limit(most - len(found))
+        found += _lines(rows, now=now)
+    return found
+
+
+def queue_lengths(*, now: datetime) -> dict[Queue, int]:
+    """How many cases each of the queues holds."""
+    asking = db.session().scalars(select(func.count(Case.id)).where(*_asking(now))).one()
+    return {which: len(_evident(which, now=now)) + (asking if which is not Queue.WAITING else 0) for which in Queue}
+
+
+def _live(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    account = accounts.AccountRow
+    enabled = exists().where(account.id == Case.account_id, account.disabled_at.is_(None))
+    return Case.ended_at.is_(None), Case.expires_at > now, enabled
+
+
+def _asking(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Cases that ask for people and have shown nothing: they need people, and can do nothing but wait for them."""
+    return *_live(now), Case.begun_at.is_(None), Case.asked_staff_at.is_not(None)
+
+
+def _evident(which: Queue, *, now: datetime) -> list[CaseLine]:
+    """Cases that have shown a kind of evidence once."""
+    found = _lines(select(Case).where(*_live(now), Case.begun_at.is_not(None)).order_by(Case.id), now=now)
     if which is Queue.NEEDS_STAFF:
         found = [line for line in found if line.needs_staff]
     elif which is Queue.WAITING:
         found = [line for line in found if isinstance(line.decision, policy.Wait)]
     return sorted(found, key=lambda line: (-line.strength, line.created_at))
+
+
+def _lines(rows: Select[Case], *, now: datetime) -> list[CaseLine]:
+    cases = [reading.view(row, now=now) for row in db.session().scalars(rows)]
+    return [_line(case, case.account, now=now) for case in cases if case.account is not None]
 
 
 def _line(case: Open, account: AccountView, *, now: datetime) -> CaseLine:
@@ -247,20 +274,26 @@ def _risks(
     return risks
 
 
-def _no_vote(case: Open, account: AccountView, staff_id: int, *, now: datetime) -> NoVote | None:
+def _no_vote(
+    case: Open, account: AccountView, staff_id: int, *, seen: int | None = None, now: datetime
+) -> NoVote | None:
     return policy.may_vote(
         staff_id,
         target=account.id,
         co_owners=mandates.co_owners(account.id, now=now).with_juniors,
         votes=case.facts.votes,
         objected_at=case.facts.objected_at,
+        unseen_objection=seen is not None and len(_objections(case.id)) != seen,
     )
 
 
-def vote(case_id: int, *, staff_id: int, approve: bool, reason: str, now: datetime) -> NoVote | None:
+def vote(
+    case_id: int, *, staff_id: int, approve: bool, reason: str, objections_seen: int | None = None, now: datetime
+) -> NoVote | None:
     """Count one person's vote, and let follow what it decides; why it does not count, or None.
 
-    The caller sees to it that the person is staff and has just proved it. Two approvals by different people are an
+    The caller sees to it that the person is staff and has just proved it. `objections_seen`: how many the case had when
+    they read it; where there are more by now the vote does not count. Two approvals by different people are an
     independent kind, one refusal ends the case. Raises NotFound, and BadInput without a reason.
     """
     if not 0 < len(reason.strip()) <= MAX_REASON:
@@ -268,7 +301,7 @@ def vote(case_id: int, *, staff_id: int, approve: bool, reason: str, now: dateti
     _, account = _find(case_id, now=now)
     accounts.lock(account.id)
     case, account = _find(case_id, now=now)
-    problem = _no_vote(case, account, staff_id, now=now)
+    problem = _no_vote(case, account, staff_id, seen=objections_seen, now=now)
     if problem is not None:
         return problem
     db.session().add(CaseVote(case_id=case.id, staff_id=staff_id, approve=approve, reason=reason.strip(), at=now))

@@ -220,16 +220,26 @@ class NoVote(StrEnum):
     TARGET = "target"
     CO_OWNER = "co_owner"
     VOTED = "voted"
+    UNSEEN = "unseen"  # an objection came after they looked
 
 
 def may_vote(
-    voter: int, *, target: int, co_owners: Collection[int], votes: Iterable[Vote], objected_at: datetime | None
+    voter: int,
+    *,
+    target: int,
+    co_owners: Collection[int],
+    votes: Iterable[Vote],
+    objected_at: datetime | None,
+    unseen_objection: bool = False,
 ) -> NoVote | None:
-    """Why this person may not vote, or None. Once each, and again after an objection. Source: POLICY 13."""
+    """Why this person may not vote, or None. Once each, and again after an objection. Source: POLICY 13.
+
+    `unseen_objection`: one came after they read the case, and they would decide without it.
+    """
     if voter == target:
         return NoVote.TARGET
     if voter in co_owners:
         return NoVote.CO_OWNER
     if any(vote.by == voter and (objected_at is None or vote.at > objected_at) for vote in votes):
         return NoVote.VOTED
-    return None
+    return NoVote.UNSEEN if unseen_objection else None

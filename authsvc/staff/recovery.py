@@ -41,19 +41,20 @@ def queue() -> ResponseReturnValue:
     """Cases, those that need people first."""
     show, page = query_field("show", max_length=20), query_field("page", max_length=6)
     which = Queue(show) if show in list(Queue) else Queue.NEEDS_STAFF
-    found = cases.queue(which, now=request_time())
-    pages = max(1, -(-len(found) // CASES_ON_PAGE))
+    now = request_time()
+    count = cases.queue_lengths(now=now)[which]
+    pages = max(1, -(-count // CASES_ON_PAGE))
     number = min(pages, max(1, int(page))) if page.isdecimal() else 1
     begin = (number - 1) * CASES_ON_PAGE
     return render_template(
         "staff/queue.html",
         lines=[
             QueueLine(case=line, standing=standing(line), strength=STRENGTHS[line.strength])
-            for line in found[begin : begin + CASES_ON_PAGE]
+            for line in cases.queue(which, now=now, begin=begin, most=CASES_ON_PAGE)
         ],
         tabs={tab.value: words for tab, words in TABS.items()},
         chosen=which.value,
-        count=len(found),
+        count=count,
         page=number,
         pages=pages,
         notice=DONE.get(query_field("done", max_length=10)),
@@ -159,6 +160,9 @@ def decide(case_id: int) -> ResponseReturnValue:
     approve = decision == "approve"
     canned = text_field("canned", max_length=20, required=False)
     typed = text_field("reason", max_length=cases.MAX_REASON, required=False)
+    seen = text_field("seen", max_length=6)
+    if not seen.isdecimal():
+        raise BadInput("seen")
     reason = " ".join(part for part in (CANNED[canned].text if canned in CANNED else "", typed) if part)
     errors = _wrong(approve, canned, reason)
     if errors:
@@ -168,7 +172,7 @@ def decide(case_id: int) -> ResponseReturnValue:
         raise Forbidden(f"case {case_id}: {view.no_vote}", message=NO_VOTES[view.no_vote])
     return access.step_up(
         Action.DECIDE_RECOVERY,
-        params={"case": str(case_id), "decision": decision, "reason": reason},
+        params={"case": str(case_id), "decision": decision, "reason": reason, "seen": seen},
         words=f"{'Approve' if approve else 'Refuse'} the recovery of {view.line.username}",
         details=[("Request", f"no. {case_id}, opened {view.line.created_at:%d %B %Y}"), ("Reason", reason)],
         back=url_for("staff.case", case_id=case_id),
@@ -191,6 +195,7 @@ def _decide(who: Principal, params: dict[str, str]) -> Response:
         staff_id=who.account_id,
         approve=approve,
         reason=params["reason"],
+        objections_seen=int(params["seen"]),
         now=request_time(),
     )
     if problem is not None:

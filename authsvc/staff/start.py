@@ -55,6 +55,7 @@ def _told(found: Iterable[Tally], type_: EventType) -> list[Bar]:
 def start() -> ResponseReturnValue:
     """What waits, and what the reset gate did lately."""
     now = request_time()
+    lengths = cases.queue_lengths(now=now)
     since = now - LATELY
     blocked = accounts.blocked()
     held = domains.breaker(now=now)
@@ -62,8 +63,8 @@ def start() -> ResponseReturnValue:
     deferred = audit.tally([EventType.RESET_DEFERRED], by="reason", since=since)
     return render_template(
         "staff/start.html",
-        needing=len(cases.queue(Queue.NEEDS_STAFF, now=now)),
-        waiting=len(cases.queue(Queue.WAITING, now=now)),
+        needing=lengths[Queue.NEEDS_STAFF],
+        waiting=lengths[Queue.WAITING],
         blocked=sum(blocked.values()),
         blocked_bars=bars((refusal_words(reason), count, None) for reason, count in blocked.items()),
         newly_blocked=sum(one.events for one in audit.tally([EventType.ADDRESS_BLOCKED], by="reason", since=since)),

@@ -48,6 +48,7 @@ NO_VOTES = {
     NoVote.TARGET: "This is about your own account, so two others decide.",
     NoVote.CO_OWNER: "You maintain a package together with this account, so two others decide.",
     NoVote.VOTED: "You have decided. It takes another person now.",
+    NoVote.UNSEEN: "Somebody objected after you opened the case. Nothing was decided: please read it again.",
 }
 ALONE = "You have approved. As nobody else here has a key, a day takes the place of another person."
 WAYS = {

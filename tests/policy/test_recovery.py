@@ -226,6 +226,11 @@ def test_who_may_vote(voter: int, objected_at: datetime | None, expected: NoVote
     assert may_vote(voter, target=1, co_owners={2}, votes=[vote(3)], objected_at=objected_at) == expected
 
 
+def test_whoever_did_not_read_the_newest_objection_does_not_vote() -> None:
+    assert may_vote(4, target=1, co_owners={2}, votes=(), objected_at=NOON, unseen_objection=True) is NoVote.UNSEEN
+    assert may_vote(1, target=1, co_owners={2}, votes=(), objected_at=NOON, unseen_objection=True) is NoVote.TARGET
+
+
 def test_the_package_of_the_highest_impact_is_the_one_most_depend_on() -> None:
     much = Impact(weekly_downloads=2_000_000)
     more = Impact(weekly_downloads=3_000_000)

@@ -1,5 +1,6 @@
 """Staff with keys in browsers of their own, and cases for them to decide."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,8 +27,9 @@ class Colleague:
     visitor: Visitor
 
     def starts(self, number: int, decision: str = "approve", **fields: str) -> TestResponse:
-        """Send the form of the case."""
-        sent = {"reason": REASON, **fields}
+        """Read the case and send its form."""
+        found = re.search(r'name="seen" value="(\d+)"', self.page(number))
+        sent = {"reason": REASON, "seen": found[1] if found else "0", **fields}
         return self.visitor.post(f"/staff/recovery/{number}", decision=decision, **sent)
 
     def proves(self, step_up: str) -> TestResponse:

@@ -36,7 +36,7 @@ def views(app: Flask) -> Iterator[tuple[str, str, Action | str | None]]:
 def answers(app: Flask, visitor: Visitor) -> dict[tuple[str, str], TestResponse]:
     """What this browser gets from each view."""
     return {
-        (method, path): visitor.get(path) if method == "GET" else visitor.post(path, decision="refuse")
+        (method, path): visitor.get(path) if method == "GET" else visitor.post(path, decision="refuse", seen="0")
         for method, path, _ in views(app)
     }
 

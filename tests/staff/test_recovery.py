@@ -192,6 +192,30 @@ def test_an_objection_between_two_approvals_voids_the_first(
     assert isinstance(lines(app, clock)[0].decision, Wait)
 
 
+def test_an_objection_that_comes_while_somebody_decides_is_read_first(
+    app: Flask,
+    applicant: Applicant,
+    alice: Person,
+    sam: Colleague,
+    client: Visitor,
+    objection_link: Callable[[str], str],
+    clock: Clock,
+) -> None:
+    applicant.opens("alice")
+    applicant.shows_own_kind(alice)
+    number = applicant.number()
+    step_up = sam.starts(number).location
+    clock.advance(minutes=1)
+    client.post(objection_link(alice.email))
+    clock.advance(minutes=1)
+    answer = sam.proves(step_up)
+    assert answer.status_code == 403
+    assert "Somebody objected after you opened the case" in answer.text
+    assert lines(app, clock)[0].decision == AskStaff(0)
+    assert sam.decides(number).status_code == 303
+    assert lines(app, clock)[0].approvals == 1
+
+
 # The step-up
 
 
@@ -266,6 +290,7 @@ def test_a_ready_made_reason_and_own_words_stand_together_in_the_log(
 
 def test_what_is_neither_approval_nor_refusal_is_not_understood(asked: int, sam: Colleague) -> None:
     assert sam.starts(asked, "perhaps").status_code == 400
+    assert sam.starts(asked, seen="all").status_code == 400
 
 
 # What they see
@@ -409,6 +434,34 @@ def test_a_long_queue_has_pages(
         found = sam.visitor.get(f"/staff/recovery?page={page}").text
         assert re.findall(r"<div><strong>(\w+)</strong>", found) == [name]
     assert "2 cases, page 2 of 2" in sam.visitor.get("/staff/recovery?page=2").text
+
+
+def test_pages_of_the_queue_hold_each_case_once_and_those_that_showed_nothing_come_last(
+    app: Flask,
+    asked: int,
+    make_account: MakeAccount,
+    new_client: NewClient,
+    outbox: Outbox,
+    clock: Clock,
+) -> None:
+    for name in ("bob", "carol", "dora"):
+        clock.advance(seconds=1)
+        person, other = make_account(name), Applicant(app, clock, outbox, new_client())
+        other.opens(name)
+        if name == "carol":
+            other.visitor.post("/recovery/case/people", statement="It is me.")
+        else:
+            other.shows_own_kind(person)
+    with request_to(app):
+        for which, names in (
+            (Queue.ALL, ["bob", "dora", "alice", "carol"]),
+            (Queue.NEEDS_STAFF, ["alice", "carol"]),
+            (Queue.WAITING, ["bob", "dora"]),
+        ):
+            assert [line.username for line in cases.queue(which, now=clock.now)] == names
+            pages = [cases.queue(which, now=clock.now, begin=begin, most=3) for begin in (0, 3, 6)]
+            assert [line.username for page in pages for line in page] == names
+            assert cases.queue_lengths(now=clock.now)[which] == len(names)
 
 
 # The first page
