@@ -10,6 +10,7 @@ from typing import TypeVar
 from flask import Flask
 
 from authsvc import accounts
+from authsvc.adapters.rdap import RdapClient
 from authsvc.core import db
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
@@ -40,3 +41,9 @@ def at_once(app: Flask, *calls: Callable[[], Result]) -> list[Result]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return [done.result(timeout=20) for done in [pool.submit(one, call) for call in calls]]
+
+
+class OneRegistry(RdapClient):
+    """A server that is the registry of all names, and not one's own that stands for many."""
+
+    bootstrapped = True

@@ -23,6 +23,7 @@ TEMPLATES = Path(authsvc.__file__).parent / "templates" / "mail"
 NEW = "quite another battery staple"
 # These say something else to somebody who did not expect them.
 NO_DISPUTE = {
+    "address_doubted",  # nobody of the account did anything
     "operator_acted",
     "mandate_announced",
     "reset_refused",
@@ -31,7 +32,7 @@ NO_DISPUTE = {
     "recovery_of_co_owner",  # these say what somebody else can do
     "co_owner_recovered",
 }
-NO_PLACE = {"mandate_announced", "account_deleted"}  # nobody did these from anywhere
+NO_PLACE = {"mandate_announced", "account_deleted", "address_doubted"}  # nobody did these from anywhere
 
 
 def write(app: Flask, clock: Clock, to: str = "alice@example.test") -> None:

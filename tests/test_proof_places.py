@@ -13,7 +13,6 @@ from flask import Flask
 from authsvc import accounts, holds, proof_places
 from authsvc.adapters import Adapters, HttpAnswer, HttpClient
 from authsvc.adapters.dns import DnsClient
-from authsvc.adapters.rdap import RdapClient
 from authsvc.core import db
 from authsvc.core.config import SettingError, Settings
 from authsvc.core.evidence import DnsFault
@@ -22,7 +21,7 @@ from authsvc.proof_places import Reason, Refused, Standing, Verified
 from tests import servers
 from tests.conftest import Clock
 from tests.people import Outbox, Person, Visitor
-from tests.slices import at_once, request_to
+from tests.slices import OneRegistry, at_once, request_to
 
 LINE = re.compile(r"authsvc-proof=[\w-]{43}")
 TXT = "_authsvc-proof.corp.org"
@@ -44,7 +43,7 @@ class World:
     def __init__(self, app: Flask, dns: servers.Dns, web: servers.Web) -> None:
         self.app, self.dns, self.web = app, dns, web
         self.page = f"http://corp.org:{web.url.rpartition(':')[2]}/about"
-        self.use(dns=DnsClient(dns.setting), rdap=RdapClient(HttpClient(), web.url))
+        self.use(dns=DnsClient(dns.setting), rdap=OneRegistry(HttpClient(), web.url))
         self.zone()
         self.registry()
 

@@ -196,14 +196,25 @@ def _make_main(who: Principal, params: dict[str, str]) -> Response:
     return _changed(who, EventType.ADDRESS_MADE_PRIMARY, address.email, f"{address.email} is the main address")
 
 
-@bp.post("/account/addresses/<int(max=9223372036854775807):address_id>/backup/<any(on, off):state>")
+@bp.post("/account/addresses/<int(max=9223372036854775807):address_id>/backup")
 @requires(Action.MARK_BACKUP_ADDRESS)
 @limited("account")
-def mark_backup_address(address_id: int, state: str) -> ResponseReturnValue:
-    """Ask for the step-up; links for a new password may go to this address, or not any more, once it is given."""
-    address = _fit_for_links(address_id) if state == "on" else _own(address_id)
-    words = f"Mark {address.email} as a backup" if state == "on" else f"Let {address.email} be no backup any more"
-    return access.step_up(Action.MARK_BACKUP_ADDRESS, params={"id": str(address.id), "state": state}, words=words)
+def mark_backup_address(address_id: int) -> ResponseReturnValue:
+    """Ask for the step-up; links for a new password may go to this address once it is given."""
+    return _ask_backup(_fit_for_links(address_id), "on", "Mark {} as a backup")
+
+
+@bp.post("/account/addresses/<int(max=9223372036854775807):address_id>/no-backup")
+@requires(Action.MARK_BACKUP_ADDRESS)
+@limited("account")
+def unmark_backup_address(address_id: int) -> ResponseReturnValue:
+    """Ask for the step-up; no more links go to this address once it is given."""
+    return _ask_backup(_own(address_id), "off", "Let {} be no backup any more")
+
+
+def _ask_backup(address: AddressView, state: str, words: str) -> Response:
+    params = {"id": str(address.id), "state": state}
+    return access.step_up(Action.MARK_BACKUP_ADDRESS, params=params, words=words.format(address.email))
 
 
 @access.carries_out(Action.MARK_BACKUP_ADDRESS)

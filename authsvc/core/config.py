@@ -38,7 +38,10 @@ class Settings:
     mail_from: str = setting("security@localhost", "sender of every mail")
     dns_resolvers: str = setting("", "comma-separated host:port; the second confirms the first; empty: the system's")
     dns_in_flight: int = setting(200, "questions under way at once in a sweep; more lose answers on most machines")
-    rdap_base_url: str = setting("", "one RDAP server for every name; empty: those of the bootstrap file")
+    rdap_base_url: str = setting(
+        "",
+        "one RDAP server for every name, whose limits are counted for each name by itself; empty: the bootstrap file's",
+    )
     rdap_bootstrap_url: str = setting(
         "https://data.iana.org/rdap/dns.json", "where the worker refreshes the bootstrap file; `off`: the shipped one"
     )
@@ -61,6 +64,9 @@ class Settings:
     geoip_file: str = setting("", "GeoIP file in the MaxMind DB format, for places and countries; empty: none")
     proof_forges: str = setting(
         "", "comma-separated HOST=URL, where {id} in the URL stands for a repository's immutable id; empty: none"
+    )
+    registries_of_record: str = setting(
+        "*", "comma-separated ecosystems whose word that somebody maintains a package counts as accepted; `*`: all"
     )
     metrics_token: str = setting("", "bearer token for /metrics from beyond loopback; empty: loopback only")
 
@@ -103,6 +109,11 @@ class Settings:
     def forges(self) -> dict[str, str]:
         """The URL template of each forge in `proof_forges`, by host. Raises ValueError for what is no pair."""
         return dict(part.strip().split("=", 1) for part in self.proof_forges.split(",") if part.strip())
+
+    def is_of_record(self, ecosystem: str) -> bool:
+        """True when the registry's word on who maintains what counts as the maintainer's acceptance (POLICY 12)."""
+        named = {name.strip() for name in self.registries_of_record.split(",")}
+        return "*" in named or ecosystem in named
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)

@@ -23,7 +23,7 @@ from authsvc.domains.registries import BURST, KEPT_FOR_RESETS
 from authsvc.policy.domain_verdict import Impact
 from authsvc.policy.registry_schedule import Purpose
 from tests import servers
-from tests.slices import NOON, at_once
+from tests.slices import NOON, OneRegistry, at_once
 
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 SWEEP, RESET, PROOF = Purpose.SWEEP, Purpose.RESET, Purpose.PROOF
@@ -40,12 +40,6 @@ def registration(*, status: str = "active", expires: str = "2027-09-01T00:00:00Z
     dates = {"registration": "2014-03-02T00:00:00Z", "expiration": expires}
     events = [{"eventAction": action, "eventDate": at} for action, at in dates.items()]
     return {"http": 200, "body": {"objectClassName": "domain", "handle": "D1", "status": [status], "events": events}}
-
-
-class OneRegistry(RdapClient):
-    """A server that is the registry of all names, and not one's own that stands for many."""
-
-    bootstrapped = True
 
 
 class World:

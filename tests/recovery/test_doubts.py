@@ -107,9 +107,9 @@ def test_a_domain_registered_anew_is_told_of_in_its_own_words(
 # --- backup addresses
 
 
-def marks_backup(client: Visitor, person: Person, clock: Clock, number: int, state: str = "on") -> int:
+def marks_backup(client: Visitor, person: Person, clock: Clock, number: int, path: str = "backup") -> int:
     """The owner asks for it and proves the app."""
-    page = client.post(f"/account/addresses/{number}/backup/{state}")
+    page = client.post(f"/account/addresses/{number}/{path}")
     if page.status_code != 303:
         return page.status_code
     clock.advance(seconds=31)
@@ -136,7 +136,7 @@ def test_links_go_to_a_marked_backup_address_when_it_is_typed_and_to_no_other(
     assert len(links(outbox, backup)) == 1
     clock.advance(days=4)  # the hold of an address change is over
     client.sign_in(alice, now=clock.now)
-    assert marks_backup(client, alice, clock, number, "off") == 303
+    assert marks_backup(client, alice, clock, number, "no-backup") == 303
     clock.advance(hours=2)
     ask("alice@corp.org", Visitor(app, outbox))
     assert len(links(outbox, backup)) == 1
