@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_a_town_of_fifty_accounts_is_attacked_at_all_three_doors() -> None:
     # Given the benchmark at the smallest size that still means something
     command = [

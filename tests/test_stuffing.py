@@ -112,6 +112,7 @@ def test_a_redis_that_is_gone_slows_nobody() -> None:
     assert not detector.look(HOME, now=NOON).tripped
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_and_forgets_what_was_quiet_longest() -> None:
     sets = InMemory(max_members=1000)
     detector = Detector(sets, 1)

@@ -104,6 +104,7 @@ def test_an_empty_answer_is_read(kind: Kind, more: bool) -> None:
     assert read(packet(kind, [], more=more), kind, section_end(kind)) == frozenset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_answers_are_read_as_dnspython_reads_them_or_called_unusual(seed: int) -> None:
     chance, read_at_all = random.Random(seed), 0

@@ -360,6 +360,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 def test_hostile_input_gets_a_clear_answer_at_every_form(
     applicant: Applicant, make_account: MakeAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:

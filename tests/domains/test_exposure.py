@@ -269,6 +269,7 @@ def test_an_archive_that_is_cut_off_tells_so_after_what_it_holds(tmp_path: Path,
     assert "cut off" in last.reason
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_lines(app: Flask, clock: Clock, tmp_path: Path) -> None:
     def lines(count: int) -> Iterator[str]:
         return (json.dumps(FIELDS | {"email": f"person{n}@here{n % 10}.test"}) + "\n" for n in range(count))

@@ -490,6 +490,7 @@ IN_BULK = 9  # questions about three domains that share their servers
 MOMENTS = {"first question": 0, "fast path": IN_BULK - 2, "after it": IN_BULK, "ordinary look": IN_BULK + 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [pytest.param(number, id=words) for words, number in MOMENTS.items()])
 def test_a_killed_sweep_loses_nothing_and_changes_no_verdict(town: Town, settings: Settings, answers: int) -> None:
     # Given a sweep in a process of its own, and a domain that needs an ordinary look

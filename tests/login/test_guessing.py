@@ -441,6 +441,7 @@ def test_a_right_password_of_a_disabled_account_is_not_even_compared(
 # --- races: the budget is exact over threads and processes
 
 
+@pytest.mark.slow
 @pytest.mark.attack("L06")
 def test_two_processes_with_threads_never_compare_more_guesses_than_the_budget_allows(
     app: Flask, settings: Settings, make_account: MakeAccount, clock: Clock
