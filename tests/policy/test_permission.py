@@ -170,6 +170,29 @@ def test_a_recovery_code_is_never_a_step_up() -> None:
         assert not proofs.met_by(frozenset({Factor.RECOVERY_CODE}), mailbox_checked=True)
 
 
+@pytest.mark.parametrize("keys_alone", [False, True])
+@pytest.mark.parametrize("senior", [set[Factor](), {Factor.TOTP}, {Factor.PASSKEY}, {Factor.TOTP, Factor.PASSKEY}])
+def test_what_is_lost_is_replaced_with_a_recovery_code_beside_whatever_proves_it(
+    senior: set[Factor], keys_alone: bool
+) -> None:
+    proofs = step_up_proofs(Action.REPLACE_AUTHENTICATOR, senior, mailbox_usable=True, keys_alone=keys_alone)
+    assert proofs.recovery_code
+    alone = [{Factor.PASSWORD}, {Factor.TOTP}, {Factor.PASSKEY}, {Factor.RECOVERY_CODE}]
+    assert not any(proofs.met_by(way, mailbox_checked=True) for way in alone)
+    with_code = {way for way in Factor if proofs.met_by({way, Factor.RECOVERY_CODE}, mailbox_checked=False)}
+    assert with_code == {Factor.PASSWORD} | senior - ({Factor.TOTP} if keys_alone else set())
+
+
+@pytest.mark.parametrize("action", [Action.FREEZE_ACCOUNT, Action.STOP_REMOVAL])
+def test_any_senior_authenticator_protects_and_a_code_does_not_where_keys_are_the_only_proofs(action: Action) -> None:
+    both = {Factor.TOTP, Factor.PASSKEY}
+    for senior in (both, {Factor.TOTP}, {Factor.PASSKEY}):
+        proofs = step_up_proofs(action, senior, mailbox_usable=True)
+        assert {way for way in both if proofs.met_by({way}, mailbox_checked=False)} == senior
+    proofs = step_up_proofs(action, both, mailbox_usable=True, keys_alone=True)
+    assert not proofs.met_by({Factor.TOTP}, mailbox_checked=True)
+
+
 def test_password_and_mailbox_do_not_vouch_for_anybody() -> None:
     assert step_up_proofs(Action.VOUCH, (), mailbox_usable=True, senior_browser=True).any_of == ()
     assert step_up_proofs(Action.VOUCH, {Factor.TOTP}, mailbox_usable=True).any_of == (frozenset({Factor.TOTP}),)
