@@ -49,17 +49,39 @@ def test_everybody_gets_the_same_answer(
     assert outside.dns.zone.asked == []  # asking decides nothing, so it tells nothing
 
 
-def test_the_worker_asks_the_same_questions_for_an_unknown_local_part(
-    make_account: MakeAccount, ask: Callable[[str], None], outside: Outside, clock: Clock
+@pytest.mark.attack("R18")
+@pytest.mark.parametrize("backup", [False, True])
+@pytest.mark.parametrize(("records", "rdap"), [(ALIVE, registered()), ([], None)])
+def test_the_outside_sees_the_same_questions_for_an_unknown_local_part(
+    app: Flask,
+    clock: Clock,
+    make_account: MakeAccount,
+    ask: Callable[[str], None],
+    outside: Outside,
+    records: list[list[str]],
+    rdap: dict[str, Any] | None,
+    backup: bool,
 ) -> None:
-    make_account("alice", email="alice@corp.org")
+    # Given an account whose main or backup address is at a domain, healthy or gone
+    alice = make_account("alice", email="alice@here.test" if backup else "alice@corp.org")
+    if backup:
+        with app.app_context(), db.transaction():
+            second = accounts.add_address(alice.id, "alice@corp.org", is_primary=False, verified_at=None, now=clock.now)
+            domains.record_verification(second, "corp.org", verified_at=clock.now, now=clock.now)
+            assert accounts.mark_backup(alice.id, second, is_backup=True)
+    outside.says(records, rdap)
+    ask("alice@corp.org")  # the first look
+    # When a link is asked for, once for the account and once for nobody there, as long after the last look
     asked = []
-    for typed in ("alice@corp.org", "nobody@corp.org"):
-        outside.dns.zone.asked.clear()
-        ask(typed)
-        asked.append(sorted(outside.dns.zone.asked))
+    for typed in ("alice@corp.org", "nobody@corp.org", "alice@corp.org"):
         clock.advance(minutes=11)
-    assert asked[0] == asked[1] != []
+        outside.dns.zone.asked.clear()
+        outside.web.asked.clear()
+        ask(typed)
+        asked.append((sorted(outside.dns.zone.asked), sorted(outside.web.asked)))
+    # Then neither the DNS server nor the registry can tell the two apart
+    assert asked[0] == asked[1] == asked[2]
+    assert asked[0][0]
 
 
 def test_no_question_leaves_the_house_for_a_domain_without_accounts(
