@@ -88,6 +88,20 @@ class Token(Row):
     spent_at: Mapped[datetime | None]
 
 
+class ClientToken(Row):
+    """What a program holds that acts for itself and for no account (RFC 6749, 4.4)."""
+
+    __tablename__ = "client_tokens"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    client_id: Mapped[str] = mapped_column(ForeignKey("clients.id"))
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    scopes: Mapped[str] = mapped_column(String(400))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    revoked_at: Mapped[datetime | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TokenView:
     """A live token, its grant and its account, from one SELECT. `acr` and `scopes`: what they count for now."""

@@ -5,7 +5,7 @@ Whether a mandate follows, and what meets it, is `policy.mandate`'s affair; `log
 Verbs: in_force (what a sign-in must meet), unmet (is there one that nothing enrolled meets?), upcoming (in force, or
 still to come), has_mandate, owns_packages, is_owner (as a condition of queries), may_keep_only (may the others go?),
 co_owners (who maintains a package as well), packages (what somebody maintains), require (by hand), link_account (a name
-registered), apply (the worker's task); and the operators' commands `impact` and `mandates`.
+registered), apply and tidy_imports (the worker's tasks); and the operators' commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
@@ -23,6 +23,7 @@ from authsvc.mandates.service import (
     unmet,
     upcoming,
 )
+from authsvc.mandates.snapshots import tidy as tidy_imports
 
 __all__ = [
     "CoOwners",
@@ -38,6 +39,7 @@ __all__ = [
     "owns_packages",
     "packages",
     "require",
+    "tidy_imports",
     "unmet",
     "upcoming",
 ]

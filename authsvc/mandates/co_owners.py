@@ -7,10 +7,12 @@ from sqlalchemy import and_, or_, select
 
 from authsvc.accounts import SENIOR_AFTER, AccountRow
 from authsvc.core import db
-from authsvc.mandates.models import Ownership, Package
+from authsvc.mandates.models import Ownership, Package, is_current
 from authsvc.mandates.service import FIGURES, impact
 from authsvc.policy.mandate import Owned
 from authsvc.policy.recovery import SHARED_FOR, reach
+
+_IS_OF = and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package, is_current(Package))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,8 @@ def packages(account_id: int, *, now: datetime) -> list[Owned]:
     """What the account accepted to maintain, the highest impact first."""
     query = (
         select(Ownership.ecosystem, Ownership.package, *FIGURES)
-        .join(Package, and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package), isouter=True)
-        .where(Ownership.account_id == account_id, Ownership.accepted_at <= now)
+        .join(Package, _IS_OF, isouter=True)
+        .where(Ownership.account_id == account_id, Ownership.accepted_at <= now, is_current(Ownership))
         .order_by(Ownership.ecosystem, Ownership.package)
     )
     found = [Owned(ecosystem=r.ecosystem, name=r.package, impact=impact(r)) for r in db.session().execute(query)]
@@ -49,12 +51,8 @@ def co_owners(account_id: int, *, now: datetime) -> CoOwners:
     """
     own = (
         select(Ownership.ecosystem, Ownership.package, Ownership.accepted_at, *FIGURES)
-        .join(
-            Package,
-            and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package),
-            isouter=True,
-        )
-        .where(Ownership.account_id == account_id, Ownership.accepted_at <= now)
+        .join(Package, _IS_OF, isouter=True)
+        .where(Ownership.account_id == account_id, Ownership.accepted_at <= now, is_current(Ownership))
     )
     mine = {(row.ecosystem, row.package): row for row in db.session().execute(own)}
     if not mine:
@@ -75,6 +73,7 @@ def co_owners(account_id: int, *, now: datetime) -> CoOwners:
             Ownership.ecosystem.in_({ecosystem for ecosystem, _ in mine}),
             Ownership.package.in_({package for _, package in mine}),
             Ownership.accepted_at <= now,
+            is_current(Ownership),
             or_(Ownership.account_id.is_(None), Ownership.account_id != account_id),
         )
     )

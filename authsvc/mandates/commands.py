@@ -3,26 +3,26 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 
 from authsvc import accounts
 from authsvc.core import db
 from authsvc.core.templating import date_words
-from authsvc.core.web import request_time
+from authsvc.core.web import request_time, settings
 from authsvc.mandates import figures, importing, service
 from authsvc.mandates.figures import Figures
 from authsvc.mandates.models import MAX_REASON
 from authsvc.mandates.phases import BadPhases
 from authsvc.mandates.reading import UnreadableFile
+from authsvc.mandates.snapshots import Lost, Running
 
-Result = TypeVar("Result")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 as_of_option = click.option(
     "--as-of", metavar="DATE", default="now", show_default=True, help="The day to look at (ISO 8601)."
@@ -50,59 +50,109 @@ def impact() -> None:
 
 @impact.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--changes", is_flag=True, help="Add and update what the files name; what they do not name stays.")
 @click.option("--keep-going", is_flag=True, help="Leave bad lines out and import the good ones.")
+@click.option("--even-if-many-go", is_flag=True, help="Also where an ecosystem would lose more than a fifth at once.")
 @json_option
 @with_appcontext
-def impact_import(files: tuple[Path, ...], keep_going: bool, as_json: bool) -> None:
-    """Read packages and maintainers from CSV files, plain or gzipped.
+def impact_import(
+    files: tuple[Path, ...], changes: bool, keep_going: bool, even_if_many_go: bool, as_json: bool
+) -> None:
+    """Read packages and maintainers from files of CSV or NDJSON, plain or gzipped.
 
     The first line says what a file holds. Packages: ecosystem, name, and weekly_downloads, dependents or the flags
     weekly_ge_1m, dependents_ge_500; rank and dependents_rank if known. Maintainers: ecosystem, package, account,
-    and role and accepted_at if known. Nothing is imported when a line is bad, unless --keep-going is given.
-    The same file twice changes nothing.
+    and role and accepted_at if known.
+
+    All files together are a whole snapshot of the ecosystems they name: what is missing is gone. With --changes nothing
+    goes. Nothing is imported when a line is bad, unless --keep-going is given; then nothing goes either. All of it
+    counts from one moment on, or none of it. The same files twice change nothing.
     """
     now = request_time()
-    checked = {path: _through(importing.check, path, now, "Checking", "Nothing was imported.") for path in files}
-    for path, found in checked.items():
-        for line in found.examples:
-            click.echo(f"{path}:{line.line}: {line.reason}", err=True)
-        if found.bad > len(found.examples):
-            click.echo(f"{path}: and {found.bad - len(found.examples):,} more bad lines", err=True)
-    bad = sum(found.bad for found in checked.values())
-    if bad and not keep_going:
+    with _files_in_words(), closing(_gather(files, now)) as gathered:
+        _tell_bad_lines(gathered.files)
+        if gathered.bad and not keep_going:
+            raise click.ClickException(
+                f"{_count(gathered.bad, 'bad line')}; nothing was imported. Correct them, or leave them out with "
+                "--keep-going."
+            )
+        with _bar("Storing") as bar:
+            done = importing.load(
+                gathered,
+                changes=changes,
+                even_if_many_go=even_if_many_go,
+                clock=current_app.extensions["authsvc.clock"],
+                progress=bar,
+            )
+    if isinstance(done, importing.ManyWouldGo):
         raise click.ClickException(
-            f"{_count(bad, 'bad line')}; nothing was imported. Correct them, or leave them out with --keep-going."
+            f"{done.lost:,} of the {done.of:,} {done.words} in {done.ecosystem} would lose their protection; nothing "
+            "was imported. If the files are right, import them with --even-if-many-go."
         )
-    stored = {path: _through(importing.store, path, now, "Storing", "Please import it again.") for path in files}
-    with db.transaction():
-        matched = service.recompute()
+    matched = importing.match_accounts()
     if as_json:
-        told = [{"file": str(path), **asdict(done), "bad": checked[path].bad} for path, done in stored.items()]
-        click.echo(json.dumps({"files": told, "matched_with_accounts": matched}, indent=2))
+        told = [asdict(file) for file in done.files]
+        click.echo(json.dumps({"files": told, "removed": done.removed, "matched_with_accounts": matched}, indent=2))
         return
-    for path, done in stored.items():
-        numbers = f"{done.added:,} {done.kind} added, {done.changed:,} changed, {done.unchanged:,} as before"
-        left_out = f", {_count(checked[path].bad, 'bad line')} left out" if checked[path].bad else ""
-        click.echo(f"{path}: {numbers}{left_out}.")
+    for file in done.files:
+        numbers = f"{file.added:,} {file.kind} added, {file.changed:,} changed, {file.unchanged:,} as before"
+        left_out = f", {_count(file.bad, 'bad line')} left out" if file.bad else ""
+        click.echo(f"{file.file}: {numbers}{left_out}.")
+    for kind, number in done.removed.items():
+        if number:
+            click.echo(f"{number:,} {kind} are gone.")
     click.echo("Next: `authsvc mandates plan` shows whom this covers, `authsvc mandates apply` tells them.", err=True)
 
 
-def _through(work: Callable[..., Result], path: Path, now: datetime, words: str, otherwise: str) -> Result:
-    """Read through a file with a bar on a terminal, its length that of the file."""
-    position = 0
-    with click.progressbar(
-        length=path.stat().st_size, label=f"{words} {path.name}", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
+def _gather(files: tuple[Path, ...], now: datetime) -> importing.Gathered:
+    """Read the files, with a bar for each on a terminal."""
+    with ExitStack() as bars:
 
-        def tell(now_at: int) -> None:
-            nonlocal position
-            bar.update(now_at - position)
-            position = now_at
+        def bar(path: Path) -> Callable[[int], None]:
+            bars.pop_all().close()
+            position, add = 0, bars.enter_context(_bar(f"Reading {path.name}"))(path.stat().st_size)
 
-        try:
-            return work(path, now=now, progress=tell)
-        except UnreadableFile as error:
-            raise click.ClickException(f"{path}: {error}. {otherwise}") from error
+            def tell(now_at: int) -> None:
+                nonlocal position
+                add(now_at - position)
+                position = now_at
+
+            return tell
+
+        return importing.gather(files, now=now, of_record=settings().is_of_record, progress=bar)
+
+
+@contextmanager
+def _bar(words: str) -> Iterator[Callable[[int], Callable[[int], None]]]:
+    """A bar on a terminal: tell it the length, get what is told of each step."""
+    with ExitStack() as bars:
+
+        def begin(length: int) -> Callable[[int], None]:
+            hidden = not sys.stderr.isatty()
+            shown = click.progressbar(length=length, label=words, file=sys.stderr, hidden=hidden)
+            return bars.enter_context(shown).update
+
+        yield begin
+
+
+def _tell_bad_lines(files: list[importing.Told]) -> None:
+    for told in files:
+        for line in told.examples:
+            click.echo(f"{told.path}:{line.line}: {line.reason}", err=True)
+        if told.bad > len(told.examples):
+            click.echo(f"{told.path}: and {told.bad - len(told.examples):,} more bad lines", err=True)
+
+
+@contextmanager
+def _files_in_words() -> Iterator[None]:
+    try:
+        yield
+    except UnreadableFile as error:
+        raise click.ClickException(f"{error}. Nothing was imported.") from error
+    except Running as error:
+        raise click.ClickException("Another import is under way; nothing was imported. Try again later.") from error
+    except Lost as error:
+        raise click.ClickException("The import stood still for too long and was given up; import it again.") from error
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import distinct, func, select
 from authsvc import accounts
 from authsvc.core import db
 from authsvc.mandates import phases, service
-from authsvc.mandates.models import Ownership, Package
+from authsvc.mandates.models import Ownership, Package, is_current
 from authsvc.policy import mandate as policy
 from authsvc.policy.mandate import Mandate
 
@@ -105,7 +105,7 @@ def _packages_by_phase() -> Counter[str]:
     last_word = max((phase.announced for phase in all_phases), default=None)
     found: Counter[str] = Counter()
     if last_word is not None:
-        for row in db.session().execute(select(*service.FIGURES).where(Package.high_impact)):
+        for row in db.session().execute(select(*service.FIGURES).where(Package.high_impact, is_current(Package))):
             phase = policy.phase_of(service.impact(row), all_phases, last_word)
             if phase is not None:
                 found[phase.name] += 1
@@ -116,6 +116,6 @@ def _names_without_account() -> int:
     count = (
         select(func.count(distinct(Ownership.account)))
         .join(Package, (Package.ecosystem == Ownership.ecosystem) & (Package.name == Ownership.package))
-        .where(Ownership.account_id.is_(None), Package.high_impact)
+        .where(Ownership.account_id.is_(None), Package.high_impact, is_current(Ownership), is_current(Package))
     )
     return db.session().scalars(count).one()

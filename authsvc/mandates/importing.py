@@ -1,29 +1,41 @@
-"""Storing what a registry knows as our dated copy. An import adds and updates, and never removes.
+"""Making what a registry knows our dated copy, without a sign-in noticing.
 
-A file is read twice: once to find every bad line before anything is stored, once to store it in short transactions.
+The files are read and compared outside the database (`scratch`). What differs is then put down in short transactions,
+where it counts for nothing yet, and one transaction of one row makes it current. A killed import's rows never count;
+the next import or the worker deletes them.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import Connection, func, null, select, update
 
+from authsvc import accounts
 from authsvc.core import db
-from authsvc.mandates.models import Ownership, Package
-from authsvc.mandates.reading import BadLine, Line, OwnershipLine, PackageLine, Progress, read
+from authsvc.mandates.models import Ownership, Package, is_current
+from authsvc.mandates.reading import BadLine, Line, OfRecord, OwnershipLine, Progress, UnreadableFile, read
+from authsvc.mandates.scratch import FILE, KINDS, MAINTAINERS, PACKAGES, Kind, Scratch, Values, stored
+from authsvc.mandates.snapshots import BATCH, Clock, Lease, begin, gentle_transaction, tidy
 
-BATCH = 1000  # lines stored in one transaction; a sign-in waits no longer than one of these takes
 SHOWN = 100  # bad lines kept to be shown; the rest is counted
-_UNIQUE = {Package: ("ecosystem", "name"), Ownership: ("ecosystem", "package", "account")}
+MAY_GO = (
+    0.2  # share of an ecosystem's maintainers, or packages of high impact, that one import may take protection from
+)
+ROWS: dict[Kind, type[Package] | type[Ownership]] = {PACKAGES: Package, MAINTAINERS: Ownership}
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
-    """What a file holds."""
+class Told:
+    """What one file holds."""
 
+    path: Path
+    kind: Kind
     good: int
     bad: int
     examples: tuple[BadLine, ...]  # the first SHOWN bad lines
@@ -33,70 +45,297 @@ class Checked:
 class Stored:
     """What storing one file did."""
 
+    file: str
     kind: str  # packages | maintainers
     added: int
     changed: int
     unchanged: int
+    bad: int
 
 
-def check(path: Path, *, now: datetime, progress: Progress) -> Checked:
-    """Count good and bad lines. Stores nothing. Raises UnreadableFile."""
-    good, bad, examples = 0, 0, []
-    for line in read(path, now=now, progress=progress):
-        if not isinstance(line, BadLine):
-            good += 1
-            continue
-        bad += 1
-        if bad <= SHOWN:
-            examples.append(line)
-    return Checked(good=good, bad=bad, examples=tuple(examples))
+@dataclass(frozen=True, kw_only=True)
+class Current:
+    """The import counts now. `removed`: by kind, how many were missing in a whole snapshot."""
+
+    files: tuple[Stored, ...]
+    removed: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManyWouldGo:
+    """Nothing was stored, because one ecosystem would lose the protection of too many at once."""
+
+    words: str  # of what
+    ecosystem: str
+    lost: int
+    of: int
+
+
+@dataclass
+class Gathered:
+    """Files that were read, put in order in a scratch file. Close it."""
+
+    scratch: Scratch = field(default_factory=Scratch)
+    files: list[Told] = field(default_factory=list)
+
+    @property
+    def bad(self) -> int:
+        """Bad lines in all files."""
+        return sum(told.bad for told in self.files)
+
+    def close(self) -> None:
+        """Forget the scratch file."""
+        self.scratch.close()
+
+
+def gather(
+    paths: Sequence[Path], *, now: datetime, of_record: OfRecord, progress: Callable[[Path], Progress]
+) -> Gathered:
+    """Read files and find every bad line. Touches no database. Raises UnreadableFile."""
+    gathered = Gathered()
+    try:
+        found = [_Reading(path, number) for number, path in enumerate(paths)]
+        for reading in found:
+            try:
+                reading.into(gathered.scratch, now=now, of_record=of_record, progress=progress(reading.path))
+            except UnreadableFile as error:
+                raise UnreadableFile(f"{reading.path}: {error}") from error
+        for kind in KINDS:
+            for key, place, first in gathered.scratch.sort(kind):
+                file, line = divmod(place, FILE)
+                where = "" if first // FILE == file else f" of {paths[first // FILE]}"
+                found[file].say_again(line, f"says again what line {first % FILE}{where} says: {key}")
+        gathered.files = [reading.told() for reading in found]
+    except BaseException:
+        gathered.close()
+        raise
+    return gathered
+
+
+class _Reading:
+    """One file while it is read."""
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path, self.number = path, number
+        self.kind, self.good, self.bad = PACKAGES, 0, 0
+        self.examples: list[BadLine] = []
+
+    def into(self, scratch: Scratch, *, now: datetime, of_record: OfRecord, progress: Progress) -> None:
+        rows = self._rows(read(self.path, now=now, progress=progress, of_record=of_record))
+        first = next(rows, None)
+        if first is not None:
+            scratch.add(self.kind, [first])
+            scratch.add(self.kind, rows)
+
+    def _rows(self, lines: Iterable[tuple[int, Line] | BadLine]) -> Iterator[Values]:
+        place = self.number * FILE
+        for found in lines:
+            if isinstance(found, BadLine):
+                self._say(found)
+                continue
+            number, line = found
+            self.good += 1
+            if isinstance(line, OwnershipLine):
+                self.kind = MAINTAINERS
+                yield *line[:4], stored(line.accepted_at), place + number
+            else:
+                i = line.impact
+                figures = (i.weekly_downloads, i.dependents, i.weekly_ge_1m, i.dependents_ge_500, i.rank)
+                yield line.ecosystem, line.name, *figures, i.dependents_rank, i.is_high, place + number
+
+    def _say(self, line: BadLine) -> None:
+        self.bad += 1
+        if len(self.examples) < SHOWN:
+            self.examples.append(line)
+
+    def say_again(self, line: int, reason: str) -> None:
+        """A line that was taken for good is bad after all."""
+        self.good -= 1
+        self._say(BadLine(line, reason))
+
+    def told(self) -> Told:
+        examples = tuple(sorted(self.examples))
+        return Told(path=self.path, kind=self.kind, good=self.good, bad=self.bad, examples=examples)
+
+
+def load(
+    gathered: Gathered,
+    *,
+    changes: bool,
+    even_if_many_go: bool = False,
+    clock: Clock,
+    progress: Callable[[int], Callable[[int], None]],
+) -> Current | ManyWouldGo:
+    """Compare with what is known and make it current, or say why not. In transactions of its own.
+
+    `changes` adds and updates; otherwise the files are a whole snapshot of the ecosystems they name, so what is missing
+    is gone. Where bad lines were left out nothing is removed: it may be one of them. The same again changes nothing.
+    `progress` is told how many rows are to be written and returns what is told how many were. Raises Running, Lost.
+    """
+    scratch = gathered.scratch
+    whole = {kind: not changes and not any(told.bad for told in gathered.files if told.kind is kind) for kind in KINDS}
+    lease = begin(", ".join(told.path.name for told in gathered.files), clock)
+    try:
+        for kind in KINDS:
+            _know(scratch, kind, whole=whole[kind], lease=lease)
+            scratch.compare(kind, whole=whole[kind])
+            lease.renew_if_due()
+            refused = _many_would_go(scratch, kind, whole=whole[kind])
+            if refused is not None and not even_if_many_go:
+                lease.give_up()
+                return refused
+        written = progress(scratch.work())
+        for kind in KINDS:
+            _put_down(scratch, kind, lease, written)
+        lease.make_current()
+    except BaseException:
+        lease.give_up()
+        raise
+    removed = {}
+    results: dict[int, Stored] = {}
+    for kind in KINDS:
+        added, changed = scratch.counts(kind)
+        removed[kind.word] = sum(1 for _ in scratch.over(kind)) - changed.total()
+        for number, told in enumerate(gathered.files):
+            if told.kind is kind:
+                results[number] = Stored(
+                    file=str(told.path),
+                    kind=kind.word,
+                    added=added[number],
+                    changed=changed[number],
+                    unchanged=told.good - added[number] - changed[number],
+                    bad=told.bad,
+                )
+    tidy(now=clock())
+    return Current(files=tuple(results[number] for number in sorted(results)), removed=removed)
 
 
 def store(path: Path, *, now: datetime, progress: Progress) -> Stored:
-    """Store the good lines of a file, in transactions of their own. Raises UnreadableFile.
+    """Add and update what one file says, good lines alone. Raises UnreadableFile, Running."""
+    gathered = gather([path], now=now, of_record=lambda _: True, progress=lambda _: progress)
+    try:
+        done = load(gathered, changes=True, even_if_many_go=True, clock=lambda: now, progress=lambda _: lambda _: None)
+    finally:
+        gathered.close()
+    assert isinstance(done, Current)  # noqa: S101 -- nothing can go
+    return done.files[0]
 
-    The same file again changes nothing: only what differs is written.
+
+# What is known
+
+
+def _know(scratch: Scratch, kind: Kind, *, whole: bool, lease: Lease) -> None:
+    """Load what the database holds of the ecosystems, or only of the keys, that were told of."""
+    row = ROWS[kind]
+    columns = [getattr(row, name) for name in (*kind.key, *kind.told)]
+    account: Any = Ownership.account_id if kind is MAINTAINERS else null()
+    query = select(*columns, row.id, account).where(is_current(row))
+    for ecosystem in scratch.ecosystems(kind):
+        here = query.where(row.ecosystem == ecosystem)
+        if whole:
+            scratch.know(kind, _stream(here, lease))
+            continue
+        second = kind.key[1]
+        for names in _batches(scratch.keys(kind, ecosystem, second), 500):
+            scratch.know(kind, _stream(here.where(getattr(row, second).in_(names)), lease))
+    if kind is PACKAGES:
+        return
+    account_row = accounts.AccountRow
+    ids = select(account_row.username, account_row.id)
+    if whole:
+        scratch.know_accounts(_stream(ids, lease))
+    else:
+        for some in _batches(scratch.names(), 500):
+            scratch.know_accounts(_stream(ids.where(account_row.username.in_(some)), lease))
+
+
+def _stream(query: Any, lease: Lease) -> Iterator[Values]:
+    """Rows as they come, in a transaction that only reads and never holds more than a few thousand of them."""
+    options = {"writes": False, "stream_results": True, "yield_per": 5000}
+    with db.engine().connect().execution_options(**options) as connection:
+        for some in connection.execute(query).partitions():
+            lease.renew_if_due()
+            for row in some:
+                yield tuple(stored(value) if isinstance(value, datetime) else value for value in row)
+
+
+def _many_would_go(scratch: Scratch, kind: Kind, *, whole: bool) -> ManyWouldGo | None:
+    """A broken export, or a forged one, must not strip protection: the first ecosystem that would lose too much."""
+    row = ROWS[kind]
+    counted = Ownership.accepted_at.is_not(None) if kind is MAINTAINERS else Package.high_impact
+    for ecosystem, lost in sorted(scratch.protection_lost(kind, whole=whole).items()):
+        with db.snapshot() as session:
+            query = select(func.count()).select_from(row).where(row.ecosystem == ecosystem, is_current(row), counted)
+            known = session.scalars(query).one()
+        if lost > known * MAY_GO:
+            words = "accepted maintainers" if kind is MAINTAINERS else "packages of high impact"
+            return ManyWouldGo(words=words, ecosystem=ecosystem, lost=lost, of=known)
+    return None
+
+
+# Writing
+
+
+def _put_down(scratch: Scratch, kind: Kind, lease: Lease, written: Callable[[int], None]) -> None:
+    row = ROWS[kind]
+    lease.wrote = True
+    for rows in _batches(scratch.new(kind), BATCH):
+        with gentle_transaction() as session:
+            lease.hold()
+            _append(session.connection(), kind, rows, lease.number)
+        lease.renew_if_due()
+        written(len(rows))
+    for ids in _batches(scratch.over(kind), BATCH):
+        lease.ended = True
+        with gentle_transaction() as session:
+            lease.hold()
+            ended = update(row).where(row.id.in_(ids)).values(until_snapshot=lease.number)
+            session.execute(ended, execution_options={"synchronize_session": False})
+        lease.renew_if_due()
+        written(len(ids))
+
+
+def _append(connection: Connection, kind: Kind, rows: list[Values], number: int) -> None:
+    """Insert rows, past everything that would cost time for each of them: COPY, or the driver's executemany."""
+    names = (*kind.key, *kind.told, *(("account_id",) if kind is MAINTAINERS else ()))
+    columns, width = ", ".join((*names, "from_snapshot")), len(names)
+    values = [(*row[:width], number) for row in rows]
+    if connection.dialect.name == "postgresql":
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor, cursor.copy(f"COPY {kind.table} ({columns}) FROM STDIN") as copy:
+            for row in values:
+                copy.write_row(row)
+    else:
+        marks = ", ".join("?" * (width + 1))
+        connection.exec_driver_sql(f"INSERT INTO {kind.table} ({columns}) VALUES ({marks})", values)  # noqa: S608
+
+
+def match_accounts() -> int:
+    """Give maintainers' rows the account that was made since under their name; returns how many. In short transactions.
+
+    The name alone gives duties and no right over any package.
     """
-    good = (line for line in read(path, now=now, progress=progress) if not isinstance(line, BadLine))
-    table: type[Package | Ownership] = Package
-    before = written = total = 0
-    while some := list(islice(good, BATCH)):
-        with db.transaction():
-            if not total:
-                table = Package if isinstance(some[0], PackageLine) else Ownership
-                before = _rows(table)
-            written += _write(table, [_row(line) for line in some])
-        total += len(some)
-    with db.transaction():
-        added = _rows(table) - before if total else 0
-    return Stored(
-        kind="packages" if table is Package else "maintainers",
-        added=added,
-        changed=written - added,
-        unchanged=total - written,
+    row, account, matched, last = Ownership, accounts.AccountRow, 0, 0
+    nameless = (
+        select(row.id, account.id.label("account_id"))
+        .join(account, account.username == row.account)
+        .where(row.account_id.is_(None))
+        .order_by(row.id)
+        .limit(BATCH)
     )
+    while True:
+        with db.snapshot() as session:
+            found = session.execute(nameless.where(row.id > last)).all()
+        if not found:
+            return matched
+        with gentle_transaction() as session:
+            for id_, account_id in found:
+                mine = update(row).where(row.id == id_, row.account_id.is_(None)).values(account_id=account_id)
+                session.execute(mine, execution_options={"synchronize_session": False})
+        matched, last = matched + len(found), found[-1].id
 
 
-def _write(table: type[Package | Ownership], rows: list[dict[str, Any]]) -> int:
-    """Insert what is new and update what differs; returns how many rows that were."""
-    new, unique = db.upsert(table), _UNIQUE[table]
-    told: dict[str, ColumnElement[Any]] = {name: new.excluded[name] for name in rows[0] if name not in unique}
-    if table is Ownership:
-        # The earliest acceptance ever heard of counts, so a snapshot without dates moves none.
-        known, heard = Ownership.accepted_at, told["accepted_at"]
-        told["accepted_at"] = case((known.is_(None), heard), (heard < known, heard), else_=known)
-    differs = or_(*(getattr(table, name).is_distinct_from(value) for name, value in told.items()))
-    statement = new.on_conflict_do_update(index_elements=unique, set_=told, where=differs)
-    # On the connection, which sends all rows at once; the session would want them one by one.
-    connection = db.session().connection()
-    return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
-
-
-def _rows(table: type[Package | Ownership]) -> int:
-    return db.session().scalars(select(func.count()).select_from(table)).one()
-
-
-def _row(line: Line) -> dict[str, Any]:
-    if isinstance(line, OwnershipLine):
-        return asdict(line)
-    return {"ecosystem": line.ecosystem, "name": line.name, "high_impact": line.impact.is_high, **asdict(line.impact)}
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some

@@ -13,7 +13,8 @@ from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import Factor
 from authsvc.mandates import phases
-from authsvc.mandates.models import MandateRow, Ownership, Package
+from authsvc.mandates.importing import match_accounts
+from authsvc.mandates.models import MandateRow, Ownership, Package, is_current
 from authsvc.policy import mandate as policy
 from authsvc.policy.mandate import Impact, Mandate, Owned, Phase, Strength
 
@@ -25,7 +26,11 @@ _MANDATES = select(MandateRow.source, MandateRow.phase, MandateRow.reason, Manda
     MandateRow.account_id == bindparam("account_id")
 )
 _COMPUTED_DATES = select(MandateRow.account_id, MandateRow.enforced_from).where(MandateRow.source == COMPUTED)
-_OWNS = select(exists().where(Ownership.account_id == bindparam("account_id"), Ownership.accepted_at.is_not(None)))
+_OWNS = select(
+    exists().where(
+        Ownership.account_id == bindparam("account_id"), Ownership.accepted_at.is_not(None), is_current(Ownership)
+    )
+)
 FIGURES = (
     Package.weekly_downloads,
     Package.dependents,
@@ -68,7 +73,7 @@ def owns_packages(account_id: int) -> bool:
 
 def is_owner(account_id: SQLColumnExpression[int]) -> ColumnElement[bool]:
     """A condition for queries of others: the account accepted to maintain a package."""
-    return exists().where(Ownership.account_id == account_id, Ownership.accepted_at.is_not(None))
+    return exists().where(Ownership.account_id == account_id, Ownership.accepted_at.is_not(None), is_current(Ownership))
 
 
 def is_covered(account_id: SQLColumnExpression[int]) -> ColumnElement[bool]:
@@ -108,25 +113,14 @@ def link_account(account_id: int, username: str, *, now: datetime) -> None:
         _give(owner_id, mandate, source=COMPUTED, set_by="import", now=now)
 
 
-def recompute() -> int:
-    """Match maintainers' names with accounts made since, and return how many matched. In one statement."""
-    account = accounts.AccountRow
-    matching = select(account.id).where(account.username == Ownership.account)
-    change = update(Ownership).where(Ownership.account_id.is_(None), matching.exists())
-    done: Any = db.session().execute(
-        change.values(account_id=matching.scalar_subquery()), execution_options={"synchronize_session": False}
-    )
-    return int(done.rowcount)
-
-
 def apply(*, now: datetime, as_of: datetime | None = None) -> int:
     """Give every account the mandate its packages call for; returns how many were given or came nearer.
 
     The worker's task, in transactions of its own. `as_of` treats phases announced by then as announced.
     Never takes one away. Raises phases.BadPhases.
     """
+    match_accounts()
     with db.transaction():
-        recompute()
         wanted = computed(phases.current(), as_of or now)
         earliest = dict(db.session().execute(_COMPUTED_DATES).all())
     due = iter([(a, m) for a, m in wanted.items() if a not in earliest or m.enforced_from < earliest[a]])
@@ -145,6 +139,7 @@ def computed(
         select(Ownership.account_id, Package.ecosystem, Package.name, *FIGURES)
         .join(Package, and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package))
         .where(Ownership.account_id.is_not(None), Ownership.accepted_at <= as_of, Package.high_impact)
+        .where(is_current(Ownership), is_current(Package))
         .order_by(Ownership.account_id)
     )
     if only is not None:

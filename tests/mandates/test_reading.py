@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from authsvc.mandates.reading import BadLine, OwnershipLine, PackageLine, UnreadableFile, read
+from authsvc.mandates.reading import BadLine, OfRecord, OwnershipLine, PackageLine, UnreadableFile, read
 from authsvc.policy.mandate import Impact
 from tests.conftest import NOON
 
@@ -14,11 +14,14 @@ PACKAGES = "ecosystem,name,weekly_downloads,dependents,weekly_ge_1m,dependents_g
 OWNERS = "ecosystem,package,account,role,accepted_at\n"
 
 
-def lines(tmp_path: Path, content: str | bytes) -> list[PackageLine | OwnershipLine | BadLine]:
+def lines(
+    tmp_path: Path, content: str | bytes, *, of_record: OfRecord = lambda _: True
+) -> list[PackageLine | OwnershipLine | BadLine]:
     """What is read from such a file."""
     path = tmp_path / "file.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(read(path, now=NOON, progress=lambda position: None))
+    found = read(path, now=NOON, progress=lambda position: None, of_record=of_record)
+    return [line if isinstance(line, BadLine) else line[1] for line in found]
 
 
 def reasons(tmp_path: Path, content: str | bytes) -> list[tuple[int, str]]:
@@ -121,6 +124,10 @@ def test_a_bad_package_line_is_named_with_its_number_and_reason(tmp_path: Path, 
         ("npm,left-pad,,owner,", "the account '' can be nobody's name here"),
         ("npm,left-pad,аlice,owner,", "the account 'аlice' can be nobody's name here"),  # a Cyrillic letter
         ("npm,left-pad,alice,co owner,", "the role 'co owner' is not one word of up to 20 letters"),
+        (
+            "npm,left-pad,alice,owner,9999-12-31T23:59-12:00",
+            "accepted_at '9999-12-31T23:59-12:00' is not a date such as 2026-11-24",
+        ),
         ("npm,left-pad,alice,owner,soon", "accepted_at 'soon' is not a date such as 2026-11-24"),
     ],
 )
@@ -138,11 +145,62 @@ def test_good_lines_after_a_bad_one_are_still_read(tmp_path: Path) -> None:
     assert [line.line if isinstance(line, BadLine) else 0 for line in found] == [2, 0, 4, 0]
 
 
-def test_what_is_said_twice_is_bad_the_second_time(tmp_path: Path) -> None:
-    found = lines(tmp_path, "ecosystem,name,dependents\npypi,a.b,1\npypi,A_B,2\n")
-    assert found[1:] == [BadLine(3, "says again what line 2 says: pypi a-b")]
-    found = lines(tmp_path, "ecosystem,package,account\nnpm,a,alice\nnpm,a,bob\nnpm,a,ALICE\n")
-    assert found[2:] == [BadLine(4, "says again what line 2 says: npm a alice")]
+def test_a_registry_that_is_not_of_record_only_invites(tmp_path: Path) -> None:
+    text = "ecosystem,package,account\nnpm,left-pad,alice\npypi,left-pad,alice\n"
+    found = lines(tmp_path, text, of_record=lambda ecosystem: ecosystem == "pypi")
+    assert [line.accepted_at for line in found if isinstance(line, OwnershipLine)] == [None, NOON]
+
+
+@pytest.mark.parametrize("wrap", [gzip.compress, bytes])
+def test_json_says_the_same_as_csv(tmp_path: Path, wrap: type[bytes]) -> None:
+    text = """
+{"ecosystem": "npm", "name": "left-pad", "weekly_downloads": 12, "dependents_ge_500": true, "rank": null, "other": [1]}
+{"name": "Zope.Interface", "ecosystem": "pypi", "weekly_ge_1m": 0, "dependents": "3"}
+"""
+    assert lines(tmp_path, wrap(text.encode())) == [
+        PackageLine("npm", "left-pad", Impact(weekly_downloads=12, dependents_ge_500=True)),
+        PackageLine("pypi", "zope-interface", Impact(dependents=3, weekly_ge_1m=False)),
+    ]
+
+
+def test_maintainers_in_json_are_accepted_unless_they_say_when_or_not_at_all(tmp_path: Path) -> None:
+    who = '{"ecosystem": "npm", "package": "a", "account": "Alice"'
+    text = f'{who}}}\n{who}, "accepted_at": null}}\n{who}, "accepted_at": "2020-01-01", "role": "owner"}}\n'
+    assert lines(tmp_path, text) == [
+        OwnershipLine("npm", "a", "alice", "maintainer", NOON),
+        OwnershipLine("npm", "a", "alice", "maintainer", None),
+        OwnershipLine("npm", "a", "alice", "owner", datetime(2020, 1, 1, tzinfo=UTC)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("left-pad", "not JSON: "),
+        ('["npm", "left-pad"]', "not a JSON object"),
+        ('{"ecosystem": "npm", "name": "a"}', "holds none of weekly_downloads, dependents, "),
+        ('{"ecosystem": "npm", "dependents": 1}', "the package name '' is empty"),
+        ('{"ecosystem": "npm", "name": "a", "dependents": 1.5}', "dependents is neither text nor a whole number"),
+        ('{"ecosystem": "npm", "name": ["a"], "dependents": 1}', "name is neither text nor a whole number"),
+        ('{"ecosystem": "npm", "name": "a", "dependents": -1}', "dependents '-1' is not a whole number"),
+        ('{"ecosystem": "npm", "name": "a", "weekly_ge_1m": 2}', "weekly_ge_1m '2' is neither 0, 1 nor empty"),
+        ('{"ecosystem": "npm", "name": "a\\u202e", "dependents": 1}', "holds bytes or characters"),
+        ('{"ecosystem": "npm", "name": "a", "dependents": ' + "9" * 5000 + "}", "Exceeds the limit"),
+        ("[" * 100_000, "maximum recursion depth"),
+    ],
+)
+def test_a_bad_line_of_json_is_named_with_its_number_and_reason(tmp_path: Path, line: str, reason: str) -> None:
+    good = '{"ecosystem": "npm", "name": "left-pad", "dependents": 1}'
+    found = lines(tmp_path, f"{good}\n\n{line}\n{good}\n")
+    (bad,) = [entry for entry in found if isinstance(entry, BadLine)]
+    assert bad.line == 3
+    assert bad.reason.startswith(reason)
+    assert len(found) == 3
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="line 1 is longer than 1,048,576 characters"):
+        lines(tmp_path, '{"name": "' + "x" * 2_000_000)
 
 
 @pytest.mark.parametrize("row", ['npm,"left"pad,1', 'npm,"left-pad,1', f"npm,{'x' * 200_000},1"])
@@ -186,7 +244,7 @@ def test_a_damaged_packed_file_is_refused_as_a_whole(tmp_path: Path, damage: str
 def test_progress_reaches_the_end_of_the_file(tmp_path: Path) -> None:
     path, heard = tmp_path / "packages.csv", list[int]()
     path.write_text("ecosystem,name,dependents\n" + "".join(f"npm,p{n},{n}\n" for n in range(5000)))
-    assert len(list(read(path, now=NOON, progress=heard.append))) == 5000
+    assert len(list(read(path, now=NOON, progress=heard.append, of_record=lambda _: True))) == 5000
     assert heard == sorted(heard)
     assert heard[-1] == path.stat().st_size
     assert len(heard) > 3

@@ -11,7 +11,6 @@ from flask import Flask
 
 from authsvc import accounts, audit, domains, mandates, totp
 from authsvc.audit import EventType
-from authsvc.core import db
 from authsvc.core.assurance import Factor
 from authsvc.mandates import importing, phases, service
 from authsvc.policy.mandate import Mandate
@@ -358,8 +357,8 @@ def test_a_file_of_phases_that_cannot_be_used_is_named(app: Flask, text: str, wo
 def test_linking_raises_no_mandate_for_others(app: Flask, make_account: MakeAccount, tmp_path: Path) -> None:
     bob = make_account("bob")
     know(app, tmp_path, "left-pad bob", "left-pad alice")
-    with app.app_context(), db.transaction():
-        service.recompute()
+    with app.app_context():
+        importing.match_accounts()
     alice = make_account("alice")
     with request_to(app):
         mandates.link_account(alice.id, "alice", now=NOON)
