@@ -23,6 +23,7 @@ from authsvc.domains.looks import Look, check_now, last_look
 from authsvc.domains.mass_change import breaker, lower_breaker, raise_breaker
 from authsvc.domains.published import BadLine
 from authsvc.domains.sweep import Sweep, bring_forward, due, sweep
+from authsvc.policy.domain_verdict import Verdict
 from authsvc.policy.exposure import Standing
 
 BAD_LINES_SHOWN = 100  # the rest is counted
@@ -237,6 +238,11 @@ def domains_exposure(file: Path, output: Path | None, as_json: bool) -> None:
         click.echo(f"{file}:{line.line}: {line.reason}", err=True)
     if seen.bad > len(bad):
         click.echo(f"{file}: and {seen.bad - len(bad):,} more that could not be read", err=True)
+    undecided = sum(count for (verdict, _), count in seen.domains.items() if verdict == Verdict.UNKNOWN.value)
+    if undecided:
+        click.echo(
+            f"No answer that tells was given about {undecided:,} of the domains; run this again later.", err=True
+        )
     if output is not None:
         click.echo(f"Written to {output}. Delete it when the owners were told.", err=True)
 

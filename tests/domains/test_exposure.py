@@ -193,7 +193,9 @@ def test_a_look_that_breaks_off_hides_no_other_domain(
 ) -> None:
     parts = app.extensions["authsvc.adapters"]
     app.extensions["authsvc.adapters"] = replace(parts, rdap=None)
-    found = answer(app, published({"email": "a@gone.org"}, {"email": "a@here.test"}))
+    path = published({"email": "a@gone.org"}, {"email": "a@here.test"})
+    assert "about 1 of the domains" in run(app, path).stderr
+    found = answer(app, path)
     assert {(one["verdict"], one["reason"]) for one in found["domains"]} == {
         ("unknown", "LOOK_BROKE_OFF"),
         ("healthy", "OK_RESERVED"),
