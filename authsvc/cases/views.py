@@ -17,6 +17,7 @@ from authsvc.core.web import (
     cookie,
     drop_cookie,
     public,
+    query_field,
     request_time,
     set_cookie,
     settings,
@@ -78,6 +79,7 @@ def _page(found: Open, errors: dict[str, str]) -> str:
         vouch_link=f"{settings().base_url}/account/vouch/{found.id}",
         line=proof_places.line(found.proof_token),
         asked_for=found.asked_for,
+        checked=bool(query_field("checked")),
         answer=proof_places.REFUSED_WORDS[proof_places.Reason(found.answer)] if begun and found.answer else None,
         begun=begun,
         shown=sorted({PROOF_WORDS[one.proof] for one in found.facts.shown}) if begun else [],
@@ -96,9 +98,9 @@ def _page(found: Open, errors: dict[str, str]) -> str:
     )
 
 
-def _back(anchor: str | None = None) -> ResponseReturnValue:
-    """To the case's page, where browsers unfold what holds the anchor."""
-    return redirect(url_for("cases.case", _anchor=anchor), code=303)
+def _back(anchor: str | None = None, *, checked: bool = False) -> ResponseReturnValue:
+    """To the case's page, where browsers unfold what holds the anchor. `checked` says that a proof was looked at."""
+    return redirect(url_for("cases.case", checked=1 if checked else None, _anchor=anchor), code=303)
 
 
 @bp.post("/recovery/case")
@@ -132,7 +134,7 @@ def show_password() -> ResponseReturnValue:
     """Check the password."""
     found, password = _case(), text_field("password", max_length=1024, strip=False)
     service.show_password(found, password, browser_token=_browser(), client=client(), now=request_time())
-    return _back()
+    return _back(checked=True)
 
 
 @bp.post("/recovery/case/browser")
@@ -141,7 +143,7 @@ def show_password() -> ResponseReturnValue:
 def show_browser() -> ResponseReturnValue:
     """Count this browser, where the account knows it."""
     service.note_browser(_case(), browser_token=_browser(), client=client(), now=request_time())
-    return _back()
+    return _back(checked=True)
 
 
 @bp.post("/recovery/case/mailbox")
@@ -159,7 +161,7 @@ def ask_for_code() -> ResponseReturnValue:
 def show_code() -> ResponseReturnValue:
     """Check the code that was mailed to an address of the account."""
     service.show_code(_case(), code_field(), client=client(), now=request_time())
-    return _back()
+    return _back(checked=True)
 
 
 @bp.post("/recovery/case/place")

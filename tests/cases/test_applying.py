@@ -429,3 +429,15 @@ def test_an_address_that_confirms_later_brings_the_date_nearer_and_everybody_hea
     assert applicant.completes().status_code == 403
     applicant.waits(seconds=1)
     assert applicant.completes().status_code == 303
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "wrong wrong wrong"])
+def test_the_page_says_that_a_proof_was_looked_at_and_not_whether_it_was_right(
+    new_client: Callable[[], Visitor], make_account: Callable[..., Person], password: str
+) -> None:
+    make_account("alice")
+    visitor = new_client()
+    visitor.post("/recovery/case", username="alice")
+    shown = visitor.get(str(visitor.post("/recovery/case/password", password=password).location)).text
+    assert "We looked at it. It counts once what you show adds up." in shown
+    assert "What you have shown" not in shown
