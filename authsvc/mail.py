@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from email.utils import format_datetime, make_msgid
+from email.utils import format_datetime
 from typing import Any
 
 from flask import render_template
@@ -253,7 +253,9 @@ def _compose(row: Message) -> EmailMessage:
     message["To"] = row.recipient
     message["Subject"] = row.subject
     message["Date"] = format_datetime(row.created_at)
-    message["Message-ID"] = make_msgid(domain=settings().host)
+    # Every copy has the same, so that mail programs know one that left again because a worker died before it noted it.
+    name = crypto.keyed_digest("message_id", str(row.id), row.created_at.isoformat()).hex()
+    message["Message-ID"] = f"<{name}@{settings().host}>"
     message["Auto-Submitted"] = "auto-generated"
     text = crypto.unseal(row.body or b"", "mail").decode()
     # Plain lines where they can be, so that links and codes stay whole for whoever reads the raw message.

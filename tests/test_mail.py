@@ -65,6 +65,25 @@ def test_a_mail_refused_for_good_is_dropped_and_others_wait(
         assert session.scalars(select(Message.body)).all() == [None]
 
 
+def test_a_copy_that_leaves_because_a_worker_died_has_the_same_message_id(
+    app: Flask, clock: Clock, smtp_server: servers.Smtp, tmp_path: Path
+) -> None:
+    transport = MailTransport(smtp_server.url, tmp_path)
+    app.extensions["authsvc.adapters"] = replace(app.extensions["authsvc.adapters"], mail=transport)
+    write(app, clock)
+    write(app, clock)
+    with app.app_context(), db.transaction() as session:
+        bodies = {row.id: row.body for row in session.scalars(select(Message))}
+    assert deliver(app, clock) == Delivered(sent=2)
+    with app.app_context(), db.transaction() as session:  # the mail server has them, and the commit is gone
+        for row in session.scalars(select(Message)):
+            row.body, row.sent_at, row.claimed_until = bodies[row.id], None, None
+    assert deliver(app, clock) == Delivered(sent=2)
+    names = [message["Message-ID"] for message in smtp_server.messages]
+    assert sorted(names[:2]) == sorted(names[2:])
+    assert len(set(names)) == 2
+
+
 @pytest.mark.parametrize(("days", "known"), [(89, True), (91, False)])
 def test_what_was_sent_is_remembered_for_ninety_days(
     app: Flask, clock: Clock, outbox: Outbox, days: int, known: bool

@@ -1,7 +1,8 @@
 """The worker is killed at any point of sweep, reset or mail: nothing is lost, and nothing reaches the wrong party.
 
 What holds exactly: requests, verdicts, blocks, log lines and mails in the outbox come out as without any kill. Of mails
-that were handed to the mail server just before a kill a second copy may leave: the same text to the same recipient.
+that were handed to the mail server just before a kill a second copy may leave: the same text and Message-ID to the same
+recipient, by which mail programs know it.
 
 One run takes a minute for each database. More of them, each killed at other moments:
 
@@ -259,8 +260,8 @@ class World:
 
 
 def parts(message: EmailMessage) -> tuple[str, str]:
-    """Whom a mail went to, and its text."""
-    return str(message["X-Envelope-To"]), message.get_content()
+    """Whom a mail went to, and its name and text."""
+    return str(message["X-Envelope-To"]), f"{message['Message-ID']}\n{message.get_content()}"
 
 
 @pytest.fixture(scope="module")
