@@ -24,6 +24,7 @@ MAX_REDIRECTS = 3
 MAX_WAIT = timedelta(hours=24)  # whatever a registry says
 WAIT_UNLESS_TOLD = timedelta(minutes=1)  # after 429 and 503
 MAX_TEXT = 200  # characters kept of a handle or registrar
+YEARS = range(1980, 2200)  # others stand for "no date" at some registries, and cannot be reckoned with
 ACCEPT = {"Accept": "application/rdap+json, application/json"}
 
 
@@ -116,12 +117,13 @@ def _latest(events: Iterable[tuple[str, datetime]], actions: set[str]) -> dateti
 
 
 def _instant(text: object) -> datetime | None:
-    """An RFC 3339 date as an instant; a date without zone or time is taken as UTC."""
+    """An RFC 3339 date as an instant; a date without zone or time is taken as UTC. None for one out of YEARS."""
     try:
         at = datetime.fromisoformat(text.strip().upper() if isinstance(text, str) else "")
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+    return at if at.year in YEARS else None
 
 
 def _registrar(found: Mapping[str, Any]) -> str:

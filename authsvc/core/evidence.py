@@ -11,6 +11,8 @@ from typing import Any
 
 from authsvc.core.domain_names import registrable_domain
 
+MAX_NAME = 253  # characters of a name in DNS
+
 
 class DnsFault(StrEnum):
     """Why DNS gave no usable answer."""
@@ -134,9 +136,13 @@ class DomainLists:
 
 
 def host_domains(domain: str, dns: DnsEvidence) -> frozenset[str]:
-    """Registrable domains of the hosts that take mail for `domain`, other than its own."""
+    """Registrable domains of the hosts that take mail for `domain`, other than its own.
+
+    Odd octets are written out, so a hostile name can be longer than any that somebody could register.
+    """
     found = (registrable_domain(host.name) for host in dns.mail_hosts)
-    return frozenset(name for name in found if name is not None and name != registrable_domain(domain))
+    own = registrable_domain(domain)
+    return frozenset(name for name in found if name is not None and name != own and len(name) <= MAX_NAME)
 
 
 @dataclass(frozen=True)

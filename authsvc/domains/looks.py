@@ -89,7 +89,10 @@ def _ask(row: Domain, *, purpose: Purpose, impact: Impact, now: datetime) -> tup
     db.commit()
     asked_for = Purpose.PROOF if proved else purpose
     dns = adapters.current().dns.look_up(row.name)
-    hosts = mail_hosts.ask(row.name, dns, purpose=asked_for, impact=impact, now=now)
+    if last is not None and dns.fault is not None:  # whoever took a mail host over is not forgotten for being silent
+        hosts = last.hosts_rdap
+    else:
+        hosts = mail_hosts.ask(row.name, dns, purpose=asked_for, impact=impact, now=now)
     rdap = RdapEvidence(outcome=RdapOutcome.UNAVAILABLE, detail="not asked yet")
     if last is not None and asked_at is not None:
         rdap = last.rdap

@@ -427,3 +427,32 @@ def test_a_healed_address_is_logged_and_the_other_addresses_hear_of_it(world: Wo
     with world.app.app_context(), db.transaction() as session:
         assert EventType.ADDRESS_UNBLOCKED in [e.type for e in audit.events(alice)]
         assert list(session.execute(select(Message.recipient, Message.kind))) == [("a@backup.test", "address_healed")]
+
+
+def test_a_mail_host_registered_anew_is_not_forgotten_when_dns_falls_silent(world: World) -> None:
+    world.web.add_rdap({"mail.net": registration("2010-01-01T00:00:00Z")})
+    alice = world.person("alice")
+    world.look()
+    world.web.add_rdap({"mail.net": registration((NOON + 20 * DAY).isoformat())})
+    world.look(days=32)
+    world.dns.zone = servers.Zone(ALIVE, [{"name": "mx.mail.net", "do": "servfail"}])
+    assert world.look(days=1).judgement.reason == "DNS_SERVFAIL"
+    assert world.worth(alice) is Mailbox.LOST
+    assert not world.address(alice).trusted
+
+
+def test_a_mail_host_whose_name_nobody_could_register_stops_no_look(world: World) -> None:
+    world.person("alice")
+    world.says([ALIVE[0], ["corp.org", "MX", "10 " + "\\001" * 63 + ".com."], ALIVE[3]], registration())
+    assert world.look().judgement.reason == "MX_HOST_NXDOMAIN"
+
+
+@pytest.mark.parametrize("action", ["registration", "expiration"])
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_date_that_stands_for_none_stops_no_look(world: World, action: str, date: str) -> None:
+    answer = registration()
+    answer["body"]["events"].append({"eventAction": action, "eventDate": date})
+    world.says(ALIVE, answer)
+    world.person("alice")
+    world.look()
+    assert world.look(days=1).judgement.reason == "OK"
