@@ -6,11 +6,15 @@ Whoever applied comes back for it, with the token that only they have.
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import update
+
 from authsvc import accounts, audit, domains, email_codes, freezes, holds, mail, mandates, passwords, recovery_codes
 from authsvc.accounts import AccountView
 from authsvc.audit import EventType
 from authsvc.cases import reading, telling
+from authsvc.cases.models import Case
 from authsvc.cases.reading import CaseGone, Open
+from authsvc.core import db
 from authsvc.core.errors import Forbidden, TooMany
 from authsvc.core.web import Client
 from authsvc.policy import recovery as policy
@@ -24,6 +28,7 @@ DOMAIN_NOT_NOW = (
     "The domain of this address is not in order, or cannot be checked at the moment. Please use an address at another "
     "domain, or try again later."
 )
+WRONG_CODE = "That code is not right, or not valid any more."
 TAKEN = "This address cannot be used here. Please use another."
 
 
@@ -79,10 +84,12 @@ def prove_address(case: Open, code: str, *, client: Client, now: datetime) -> st
     account = _account(case)
     email = email_codes.spend(code_bound_to(case.id), code, now=now)
     if email is None or email != case.new_email:
-        return "That code is not right, or not valid any more."
+        return WRONG_CODE
     if not _is_healthy(email, now=now):
         return DOMAIN_NOT_NOW
-    telling.change(case.id, new_email_proved_at=now)
+    proved = update(Case).where(Case.id == case.id, Case.new_email == email)  # not one that was named meanwhile
+    if db.session().scalar(proved.values(new_email_proved_at=now).returning(Case.id)) is None:
+        return WRONG_CODE
     audit.record(EventType.RECOVERY_ADDRESS_PROVED, account_id=account.id, at=now, client=client, email=email)
     return None
 
@@ -165,7 +172,10 @@ def _put_in_force(case: Open, account: AccountView, email: str, hashed: str, *, 
 
 
 def _install(account: AccountView, email: str, *, client: Client, now: datetime) -> None:
-    """Make the new address the main one; those that are not trusted go, which lifts their blocks."""
+    """Make the new address the main one; those that are not trusted go, which lifts their blocks.
+
+    No other is a backup any more: whoever was in the account may have marked one, and would reset what was recovered.
+    """
     own = accounts.addresses(account.id)
     found = next((a.id for a in own if a.email == email), None)
     address_id = found or accounts.add_address(account.id, email, is_primary=False, verified_at=None, now=now)
@@ -174,6 +184,9 @@ def _install(account: AccountView, email: str, *, client: Client, now: datetime)
     accounts.make_primary(account.id, address_id)
     audit.record(EventType.ADDRESS_MADE_PRIMARY, account_id=account.id, at=now, client=client, email=email)
     for address in own:
+        if accounts.mark_backup(account.id, address.id, is_backup=False):
+            what = EventType.ADDRESS_UNMARKED_BACKUP
+            audit.record(what, account_id=account.id, at=now, client=client, email=address.email)
         if address.id != address_id and not address.trusted:
             accounts.lift_block(address.id)
             accounts.remove_address(account.id, address.id, now=now)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
-from authsvc import accounts, mandates
+from authsvc import accounts, freezes, mandates
 from authsvc.accounts import AccountView
 from authsvc.cases.models import Case, CaseObjection, CaseProof, CaseVote
 from authsvc.core import crypto, db
@@ -128,7 +128,7 @@ def _facts(row: Case, account: AccountView, *, now: datetime, rivals: bool = Tru
         co_owners=together.count,
         votes=votes,
         lone_staff=lone_staff(now=now) if votes else None,
-        objected_at=_objected_at(row.id),
+        objected_at=_disputed_at(row.id, account) if votes else _objected_at(row.id),
         rival=max((policy.strength(_facts(r, account, now=now, rivals=False)) for r in others), default=Strength.NONE),
     )
 
@@ -172,6 +172,12 @@ def shown(case_id: int, account: AccountView, *, vouchers: frozenset[int], now: 
 def _votes(case_id: int) -> list[Vote]:
     rows = db.session().scalars(select(CaseVote).where(CaseVote.case_id == case_id).order_by(CaseVote.id))
     return [Vote(by=row.staff_id, approve=row.approve, at=row.at) for row in rows]
+
+
+def _disputed_at(case_id: int, account: AccountView) -> datetime | None:
+    """The newest objection, or the freeze where that came later: both void what was approved before."""
+    freeze, objected_at = freezes.current(account.id), _objected_at(case_id)
+    return max((at for at in (objected_at, freeze.began_at if freeze else None) if at is not None), default=None)
 
 
 def _objected_at(case_id: int) -> datetime | None:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from authsvc import account_pages, accounts, audit, cases, freezes, holds, login, recovery_codes
+from authsvc import account_pages, accounts, audit, cases, domains, freezes, holds, login, recovery_codes
 from authsvc.audit import EventType
 from authsvc.cases.models import Case
 from authsvc.core import db
@@ -441,3 +442,47 @@ def test_the_page_says_that_a_proof_was_looked_at_and_not_whether_it_was_right(
     shown = visitor.get(str(visitor.post("/recovery/case/password", password=password).location)).text
     assert "We looked at it. It counts once what you show adds up." in shown
     assert "What you have shown" not in shown
+
+
+def test_a_backup_address_is_none_any_more_once_the_account_is_recovered(
+    app: Flask, applicant: Applicant, make_account: MakeAccount, clock: Clock
+) -> None:
+    alice, proved_at = make_account("alice"), clock.now - timedelta(days=9)
+    with request_to(app):
+        number = accounts.add_address(alice.id, "a@thief.test", is_primary=False, verified_at=None, now=proved_at)
+        domains.record_verification(number, "thief.test", verified_at=proved_at, now=proved_at)
+        accounts.mark_backup(alice.id, number, is_backup=True)
+    applicant.opens("alice")
+    applicant.shows_own_kind(alice)
+    applicant.proves_new_address()
+    applicant.waits(hours=72)
+    assert applicant.completes().status_code == 303
+    with request_to(app):
+        assert not any(address.is_backup for address in accounts.addresses(alice.id))
+        assert EventType.ADDRESS_UNMARKED_BACKUP in {event.type for event in audit.events(alice.id)}
+
+
+def test_an_address_named_while_another_is_proved_is_not_proved_by_it(
+    app: Flask,
+    applicant: Applicant,
+    make_account: MakeAccount,
+    clock: Clock,
+    outbox: Outbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alice = make_account("alice")
+    applicant.opens("alice")
+    applicant.shows_own_kind(alice)
+    applicant.visitor.post("/recovery/case/address", new_email=NEW_ADDRESS)
+    code, look = outbox.code(NEW_ADDRESS), domains.check_fresh
+
+    def meanwhile(name: str, **values: Any) -> domains.Look:
+        monkeypatch.undo()
+        with request_to(app):
+            db.session().execute(update(Case).values(new_email="stranger@other.test", new_email_proved_at=None))
+        return look(name, **values)
+
+    monkeypatch.setattr(domains, "check_fresh", meanwhile)
+    assert applicant.visitor.post("/recovery/case/address/code", code=code).status_code == 422
+    with request_to(app):
+        assert db.session().scalars(select(Case.new_email_proved_at)).one() is None

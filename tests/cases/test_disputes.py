@@ -453,3 +453,23 @@ def test_of_an_objection_and_a_completion_at_once_one_wins(
         return True
 
     assert sorted(at_once(app, completes, objects)) == [False, True]
+
+
+def test_a_freeze_voids_what_was_approved_before_it(
+    app: Flask,
+    applicant: Applicant,
+    alice: Person,
+    staff: tuple[Person, Person],
+    votes: Callable[..., NoVote | None],
+    clock: Clock,
+) -> None:
+    applicant.opens("alice")
+    for person in staff:
+        votes(applicant.number(), person)
+    applicant.proves_new_address()
+    clock.advance(hours=10)
+    with request_to(app):
+        freezes.begin(alice.id, FreezeCause.OWNER, disputed_at=clock.now, client=None, now=clock.now)
+    applicant.waits(hours=72)
+    assert applicant.completes().status_code == 403
+    assert votes(applicant.number(), staff[0]) is None
