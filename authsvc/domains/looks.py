@@ -29,6 +29,7 @@ from authsvc.policy.domain_verdict import (
 )
 from authsvc.policy.registry_schedule import MAX_AGE_AT_RESET, Purpose, RegistryFacts, due, same_servers
 
+IDS_AT_ONCE = 10_000  # in one statement; databases take some ten thousand parameters
 NEW_BASELINE_WITHIN = timedelta(days=7)  # later looks say nothing of how it was when the address was proved
 
 
@@ -185,9 +186,12 @@ def _proved_by_others(name: str, evidence: Evidence | None) -> list[tuple[dateti
         if answer.registered_at is not None:
             before = answer.registered_at - REGISTRATION_SLACK
             ids = accounts.proved_before(name, before=before)
-            rows = select(AddressBaseline).where(AddressBaseline.address_id.in_(ids))
-            used = [r.address_id for r in db.session().scalars(rows) if host in {registrable_domain(mx) for mx in r.mx}]
-            found.append((before, used))
+            for at in range(0, len(ids), IDS_AT_ONCE):
+                rows = select(AddressBaseline).where(AddressBaseline.address_id.in_(ids[at : at + IDS_AT_ONCE]))
+                used = [
+                    r.address_id for r in db.session().scalars(rows) if host in {registrable_domain(mx) for mx in r.mx}
+                ]
+                found.append((before, used))
     return found
 
 

@@ -14,6 +14,7 @@ from authsvc.adapters.dns import DnsClient
 from authsvc.adapters.rdap import RdapClient
 from authsvc.audit import EventType
 from authsvc.core import db
+from authsvc.domains import looks
 from authsvc.mail import Message
 from authsvc.policy.domain_verdict import Verdict
 from authsvc.policy.login import Mailbox
@@ -456,3 +457,15 @@ def test_a_date_that_stands_for_none_stops_no_look(world: World, action: str, da
     world.person("alice")
     world.look()
     assert world.look(days=1).judgement.reason == "OK"
+
+
+def test_a_mail_host_registered_anew_loses_however_many_addresses_there_are(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "IDS_AT_ONCE", 1)
+    world.web.add_rdap({"mail.net": registration("2010-01-01T00:00:00Z")})
+    people = [world.person(name) for name in ("alice", "bob", "carol")]
+    world.look()
+    world.web.add_rdap({"mail.net": registration((NOON + 20 * DAY).isoformat())})
+    world.look(days=32)
+    assert {world.worth(person) for person in people} == {Mailbox.LOST}
