@@ -18,6 +18,7 @@ from authsvc import (
     login,
     oidc,
     recovery,
+    registry,
     root,
     staff,
     stuffing,
@@ -36,6 +37,7 @@ BLUEPRINTS = (
     recovery.bp,
     browser_actions.bp,
     oidc.bp,
+    registry.bp,
     cases.bp,
     staff.bp,
 )

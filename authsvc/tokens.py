@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from authsvc import accounts, holds, mandates, sessions
 from authsvc.accounts import AccountRow
 from authsvc.core import crypto, db
-from authsvc.core.assurance import Acr, Principal, strength_now
+from authsvc.core.assurance import Acr, Principal, Program, strength_now
 from authsvc.core.db import BigId, Row
 
 ACCESS_LIFE = timedelta(hours=1)
@@ -51,6 +51,14 @@ SCOPES = {
     "packages:read": Scope("Read your packages even when they are not public"),
     "packages:publish": Scope("Publish new versions of your packages", writes=True),
 }
+
+
+# What programs may ask for themselves, without an account; people are never asked for these.
+PROGRAM_SCOPES = {
+    "impact:write": Scope("Say what packages are used by how many, and who maintains them", writes=True),
+    "mandates:read": Scope("Read who must have a second factor"),
+}
+PROGRAM_PREFIX = "authsvc_ct_"
 
 
 class Grant(Row):
@@ -341,6 +349,35 @@ def _must_wait(account_id: int, now: datetime) -> bool:
     return holds.current(account_id, now=now) is not None or mandates.unmet(account_id, now=now)
 
 
+def issue_to_program(client_id: str, scopes: frozenset[str], *, now: datetime) -> str:
+    """A token for a client itself, good for `ACCESS_LIFE`. It stays within `PROGRAM_SCOPES`."""
+    token = PROGRAM_PREFIX + crypto.random_token()
+    values = {"client_id": client_id, "digest": crypto.digest(token), "scopes": " ".join(sorted(scopes))}
+    db.session().execute(insert(ClientToken), {**values, "created_at": now, "expires_at": now + ACCESS_LIFE})
+    return token
+
+
+def program(token: str, *, now: datetime) -> Program | None:
+    """The client that asks for itself by this token."""
+    if not token.startswith(PROGRAM_PREFIX):
+        return None
+    live = select(ClientToken.client_id, ClientToken.scopes).where(
+        ClientToken.digest == crypto.digest(token), ClientToken.expires_at > now, ClientToken.revoked_at.is_(None)
+    )
+    row = db.session().execute(live).first()
+    return Program(client_id=row.client_id, scopes=frozenset(row.scopes.split())) if row else None
+
+
+def revoke_of_program(token: str, *, client_id: str, now: datetime) -> None:
+    """A client gives a token of its own back. Does nothing with others."""
+    mine = update(ClientToken).where(
+        ClientToken.digest == crypto.digest(token),
+        ClientToken.client_id == client_id,
+        ClientToken.revoked_at.is_(None),
+    )
+    db.session().execute(mine.values(revoked_at=now))
+
+
 def rotate(token: str, *, client_id: str, scopes: frozenset[str] | None, now: datetime) -> Issued | Reused | Refused:
     """Trade a refresh token for its successor and an access token, of fewer scopes where asked.
 
@@ -436,3 +473,4 @@ def of_account(account_id: int, *, now: datetime) -> list[GrantView]:
 def purge(*, before: datetime) -> None:
     """Delete tokens that ended before the time; grants stay, for questions afterwards."""
     db.session().execute(delete(Token).where(Token.expires_at < before))
+    db.session().execute(delete(ClientToken).where(ClientToken.expires_at < before))

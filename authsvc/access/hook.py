@@ -12,7 +12,7 @@ from werkzeug.local import LocalProxy
 from authsvc import audit, devices, holds, mail, mandates, sessions, tokens
 from authsvc.audit import EventType
 from authsvc.core import db
-from authsvc.core.assurance import Acr, Action, Principal, strength_now
+from authsvc.core.assurance import Acr, Action, Principal, Program, strength_now
 from authsvc.core.errors import AuthError, Forbidden, NotFound, NotSignedIn, wants_json
 from authsvc.core.web import (
     Client,
@@ -73,6 +73,14 @@ def principal() -> Principal | None:
         g._login_user = _load(request) or AnonymousUserMixin()
     user = current_user._get_current_object() if isinstance(current_user, LocalProxy) else current_user
     return user if isinstance(user, Principal) else None
+
+
+def program() -> Program | None:
+    """The client that makes this request for itself, on routes for programs, or None."""
+    header = request.headers.get("Authorization", "")
+    if not getattr(request, "machine", False) or not header.startswith(BEARER):
+        return None
+    return tokens.program(header.removeprefix(BEARER).strip(), now=request_time())
 
 
 def require_principal() -> Principal:
@@ -187,7 +195,7 @@ def _here() -> str:
     return local_path(back, "/account")
 
 
-def decide(action: Action, who: Principal | None) -> permission.Decision:
+def decide(action: Action, who: Principal | Program | None) -> permission.Decision:
     """What the permission table says of this caller, in this installation."""
     return permission.decide(action, who, staff_acr=Acr.PHRH if settings().attestation_roots_file else Acr.PHR)
 
@@ -220,7 +228,7 @@ def register(app: Flask) -> None:
         who = None if getattr(view, "machine", False) and not isinstance(asked, Action) else principal()
         if not isinstance(asked, Action):
             return None
-        decision = decide(asked, who)
+        decision = decide(asked, who or program())
         match decision:
             case permission.Allowed():
                 return None

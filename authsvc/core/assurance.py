@@ -98,6 +98,8 @@ class Action(StrEnum):
     GRANT_WRITE = "grant:write"
     CONSENT_TO_WRITE = "consent:write"
     READ_USERINFO = "userinfo:read"
+    WRITE_IMPACT = "impact:write"
+    READ_MANDATES = "mandates:read"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +130,14 @@ class Principal:
     def get_id(self) -> str:
         """The stable name of the account (Flask-Login asks for it)."""
         return self.sub
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A client that asks for itself and for no account, by a token of its own (RFC 6749, 4.4)."""
+
+    client_id: str
+    scopes: frozenset[str]
 
 
 def strength_now(acr: Acr, proved_at: datetime, now: datetime) -> Acr:

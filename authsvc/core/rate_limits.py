@@ -31,6 +31,7 @@ LIMITS: dict[str, tuple[int, int]] = {
     "mail_check": (60, 3600),
     "proof": (30, 600),  # each asks a server that somebody named, and waits for it
     "token": (1200, 60),
+    "registry": (3000, 60),  # one machine of a registry that pushes what changes
     "slowed": (6, 60),  # sign-ins of strangers from a network that tripped a detector (decision 0015)
 }
 WIDE = 4  # times the figure for an IPv6 /48, of which somebody may hold 65,536 /64

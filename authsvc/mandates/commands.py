@@ -18,6 +18,7 @@ from authsvc.core.templating import date_words
 from authsvc.core.web import request_time, settings
 from authsvc.mandates import figures, importing, service
 from authsvc.mandates.figures import Figures
+from authsvc.mandates.impact import of_account as impact_of_account
 from authsvc.mandates.models import MAX_REASON
 from authsvc.mandates.phases import BadPhases
 from authsvc.mandates.reading import UnreadableFile
@@ -153,6 +154,30 @@ def _files_in_words() -> Iterator[None]:
         raise click.ClickException("Another import is under way; nothing was imported. Try again later.") from error
     except Lost as error:
         raise click.ClickException("The import stood still for too long and was given up; import it again.") from error
+
+
+@impact.command("show")
+@click.argument("account")
+@json_option
+@with_appcontext
+def impact_show(account: str, as_json: bool) -> None:
+    """Show how much depends on an account: its packages, its rank among accounts, and why it matters."""
+    now = request_time()
+    with db.snapshot():
+        found = accounts.find(account)
+        if found is None:
+            raise click.ClickException(f"There is no account {account!r}.")
+        known = impact_of_account(found.id, now=now)
+    if as_json:
+        click.echo(json.dumps({"username": found.username, **asdict(known)}, indent=2, default=datetime.isoformat))
+        return
+    click.echo(found.username)
+    for words, reach in (("weekly downloads", known.downloads), ("dependents", known.dependents)):
+        rank = f"; rank {reach.rank:,} among accounts" if reach.rank else ""
+        click.echo(f"  {reach.total:,} {words}{rank}")
+    for package in known.packages:
+        invited = "" if package.accepted_at else " (invited, does not count)"
+        click.echo(f"  {package.ecosystem}: {package.reason}{invited}")
 
 
 def _count(number: int, noun: str) -> str:

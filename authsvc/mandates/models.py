@@ -2,7 +2,19 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ColumnElement, ForeignKey, Index, String, UniqueConstraint, func, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    ScalarSelect,
+    String,
+    UniqueConstraint,
+    func,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc.core.db import BigId, Row
@@ -78,6 +90,11 @@ class Ownership(Row):
 
 
 _NEWEST = select(func.coalesce(func.max(Snapshot.id), 0)).where(Snapshot.finished_at.is_not(None)).scalar_subquery()
+
+
+def newest_snapshot() -> ScalarSelect[int]:
+    """The number of the snapshot that counts; 0 before the first."""
+    return _NEWEST
 
 
 def is_current(table: type[Package] | type[Ownership]) -> ColumnElement[bool]:

@@ -14,12 +14,14 @@ from authsvc.core import crypto, db
 from authsvc.core.config import LOOPBACK_HOSTS
 from authsvc.oidc.keys import ALGORITHMS
 from authsvc.oidc.models import Client
-from authsvc.tokens import SCOPES
+from authsvc.tokens import PROGRAM_SCOPES, SCOPES
 
 AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
 CODE, REFRESH = "authorization_code", "refresh_token"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
-GRANT_TYPES = (CODE, REFRESH, DEVICE)
+ITSELF = "client_credentials"
+GRANT_TYPES = (CODE, REFRESH, DEVICE, ITSELF)
+ALL_SCOPES = SCOPES | PROGRAM_SCOPES
 MAX_URIS = 20
 MAX_URI_LENGTH = 1000
 MIN_SECRET_LENGTH = 22  # 128 bits in base64url; the digest of less could be guessed
@@ -63,6 +65,11 @@ class ClientView(Metadata):
     def allowed(self, scopes: frozenset[str]) -> frozenset[str]:
         """Those of the scopes that it may ask for; the others are ignored (RFC 6749, 3.3)."""
         return scopes & frozenset(self.scopes.split()) & SCOPES.keys()
+
+    @property
+    def own_scopes(self) -> frozenset[str]:
+        """What it may ask for itself."""
+        return frozenset(self.scopes.split()) & PROGRAM_SCOPES.keys()
 
     def redirects_to(self, uri: str) -> bool:
         """True for a registered redirect URI, compared as a string (attack O01).
@@ -120,9 +127,14 @@ def read_metadata(sent: Mapping[str, Any]) -> Metadata:
     name = sent.get("client_name", "")
     if not isinstance(name, str) or not name.strip() or len(name) > 100 or not name.isprintable():
         raise _invalid("client_name must be text of at most 100 characters")
-    scopes = sent.get("scope", "" if resource_server else "openid profile email")
-    if not isinstance(scopes, str) or not frozenset(scopes.split()) <= SCOPES.keys():
-        raise _invalid(f"scope must hold some of: {' '.join(SCOPES)}")
+    if ITSELF in grant_types and auth_method == "none":
+        raise _invalid(f"the grant type {ITSELF} needs a client with a secret")
+    for_people = frozenset(grant_types) - {ITSELF}
+    scopes = sent.get("scope", "openid profile email" if for_people else "")
+    if not isinstance(scopes, str) or not frozenset(scopes.split()) <= ALL_SCOPES.keys():
+        raise _invalid(f"scope must hold some of: {' '.join(ALL_SCOPES)}")
+    if (ITSELF in grant_types) != bool(frozenset(scopes.split()) & PROGRAM_SCOPES.keys()):
+        raise _invalid(f"the grant type {ITSELF} and one of {', '.join(PROGRAM_SCOPES)} in scope go together")
     id_token_alg = sent.get("id_token_signed_response_alg", ALGORITHMS[0])
     if id_token_alg not in ALGORITHMS:
         raise _invalid(f"id_token_signed_response_alg must be one of {', '.join(ALGORITHMS)}")

@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 from authsvc.core import db
 from authsvc.core.web import request_time
 from authsvc.oidc import clients, keys
-from authsvc.oidc.clients import DEVICE, ClientView, InvalidMetadata
+from authsvc.oidc.clients import DEVICE, ITSELF, ClientView, InvalidMetadata
 
 
 @click.group("clients")
@@ -24,6 +24,7 @@ def clients_group() -> None:
 @click.option("--post-logout-redirect-uri", "post_logout", multiple=True, help="The same after signing out.")
 @click.option("--public", is_flag=True, help="It cannot keep a secret: a command-line or browser program.")
 @click.option("--device", is_flag=True, help="It may use the device grant.")
+@click.option("--for-itself", is_flag=True, help="It asks for itself, without an account; give --scope.")
 @click.option("--resource-server", is_flag=True, help="It may introspect the tokens that it is shown.")
 @click.option("--scope", help="What it may ask for, separated by spaces.")
 @click.option("--client-id", help="Default: a random one.")
@@ -35,6 +36,7 @@ def clients_create(
     post_logout: tuple[str, ...],
     public: bool,
     device: bool,
+    for_itself: bool,
     resource_server: bool,
     scope: str | None,
     client_id: str | None,
@@ -44,6 +46,8 @@ def clients_create(
     grant_types = (["authorization_code"] if redirect_uris else []) + ([DEVICE] if device else [])
     if grant_types:
         grant_types.append("refresh_token")
+    if for_itself:
+        grant_types.append(ITSELF)
     metadata: dict[str, Any] = {
         "client_name": name,
         "redirect_uris": list(redirect_uris),
@@ -55,7 +59,7 @@ def clients_create(
     if scope is not None:
         metadata["scope"] = scope
     if not grant_types and not resource_server:
-        raise click.UsageError("Give --redirect-uri, --device or --resource-server, or it could do nothing.")
+        raise click.UsageError("It could do nothing: give --redirect-uri, --device, --for-itself or --resource-server.")
     with db.transaction():
         if client_id is not None and clients.find(client_id) is not None:
             raise click.ClickException(f"There is a client {client_id!r} already.")

@@ -65,7 +65,7 @@ def discovery() -> ResponseReturnValue:
         "revocation_endpoint": f"{base}/oauth2/revoke",
         "device_authorization_endpoint": f"{base}/oauth2/device_authorization",
         "end_session_endpoint": f"{base}/oauth2/end_session",
-        "scopes_supported": list(SCOPES),
+        "scopes_supported": list(clients.ALL_SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": list(GRANT_TYPES),
@@ -246,6 +246,7 @@ def revoke() -> ResponseReturnValue:
         return _fail("invalid_request", "token is missing, or was sent more than once.")
     now = request_time()
     account_id = tokens.revoke_token(one(form, "token"), client_id=client.id, now=now)
+    tokens.revoke_of_program(one(form, "token"), client_id=client.id, now=now)
     if account_id is not None:
         audit.record(EventType.TOKEN_REVOKED, account_id=account_id, at=now, client=caller(), label=client.name)
     return _uncached(Response(status=200))

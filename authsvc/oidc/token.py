@@ -17,9 +17,9 @@ from authsvc.core.web import client as caller
 from authsvc.core.web import settings
 from authsvc.oidc import claims
 from authsvc.oidc.authorize import Asked, Sent, one
-from authsvc.oidc.clients import CODE, DEVICE, REFRESH, ClientView
+from authsvc.oidc.clients import CODE, DEVICE, ITSELF, REFRESH, ClientView
 from authsvc.oidc.models import AuthorizationCode
-from authsvc.tokens import SCOPES, Issued, Refused, Reused
+from authsvc.tokens import ACCESS_LIFE, SCOPES, Issued, Refused, Reused
 
 CODE_LIFE = timedelta(seconds=60)
 VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, 4.1
@@ -168,7 +168,20 @@ def redeem_device_code(client: ClientView, form: Sent, now: datetime) -> Answer:
     return _first_tokens(client, grant_id, found.scopes, nonce=None, asked=(), now=now)
 
 
-GRANTS = {CODE: redeem_code, REFRESH: refresh, DEVICE: redeem_device_code}
+def for_itself(client: ClientView, form: Sent, now: datetime) -> Answer:
+    """A token for the client itself (RFC 6749, 4.4): all it may have, or what it asks for. No refresh token (4.4.3)."""
+    asked = frozenset(one(form, "scope").split()) or client.own_scopes
+    if not asked or not asked <= client.own_scopes:
+        return Denied("invalid_scope", "scope holds something that this client may not have for itself.")
+    return {
+        "access_token": tokens.issue_to_program(client.id, asked, now=now),
+        "token_type": "Bearer",
+        "expires_in": int(ACCESS_LIFE.total_seconds()),
+        "scope": " ".join(sorted(asked)),
+    }
+
+
+GRANTS = {CODE: redeem_code, REFRESH: refresh, DEVICE: redeem_device_code, ITSELF: for_itself}
 
 
 def _first_tokens(

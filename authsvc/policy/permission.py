@@ -6,7 +6,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Acr, Action, Factor, Principal
+from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Acr, Action, Factor, Principal, Program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,7 @@ class Rule:
     under_unmet_mandate: bool = False  # allowed before what a mandate asks for is enrolled: read, end, revoke, enrol
     step_up: bool = False  # proved again, bound to the action and its parameters (POLICY 4)
     scope: str | None = None  # a token with this scope may do it; without one only a session may
+    program: bool = False  # by a client for itself, whose token has the scope; by no account
     staff: bool = False  # by people of the service alone, who proved a senior key or passkey (POLICY 13)
 
 
@@ -54,6 +55,8 @@ TABLE: dict[Action, Rule] = {
     Action.GRANT_WRITE: Rule(in_hold=False, step_up=True),
     Action.CONSENT_TO_WRITE: Rule(in_hold=False, step_up=True),
     Action.READ_USERINFO: Rule(in_hold=True, under_unmet_mandate=True, scope="openid"),
+    Action.WRITE_IMPACT: Rule(in_hold=False, scope="impact:write", program=True),
+    Action.READ_MANDATES: Rule(in_hold=False, scope="mandates:read", program=True),
 }
 
 
@@ -89,7 +92,7 @@ class KeyNeeded:
 Decision = Allowed | SignInNeeded | Refused | Hidden | KeyNeeded
 
 
-def decide(action: Action, principal: Principal | None, *, staff_acr: Acr = Acr.PHRH) -> Decision:
+def decide(action: Action, principal: Principal | Program | None, *, staff_acr: Acr = Acr.PHRH) -> Decision:
     """May this caller do this? Rules run top to bottom; the first that applies decides. Raises nothing.
 
     `staff_acr`: what staff prove, `phrh`, or `phr` where no attestation roots are configured (POLICY 13). A session
@@ -98,6 +101,9 @@ def decide(action: Action, principal: Principal | None, *, staff_acr: Acr = Acr.
     rule = TABLE[action]
     if principal is None:
         return SignInNeeded()
+    if isinstance(principal, Program) or rule.program:
+        may = rule.program and isinstance(principal, Program) and rule.scope in principal.scopes
+        return Allowed() if may else Refused("insufficient_scope")
     if principal.token_id is not None and (rule.scope is None or rule.scope not in principal.scopes):
         return Refused("insufficient_scope")
     if rule.staff and not principal.is_staff:

@@ -201,7 +201,7 @@ def test_id_and_secret_are_form_decoded_inside_basic(app: Flask, clock: Clock, c
     [
         ({}, "invalid_request"),
         ({"grant_type": "password", "username": "alice", "password": "x"}, "unsupported_grant_type"),
-        ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
+        ({"grant_type": "client_credentials"}, "unauthorized_client"),
         ({"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange"}, "unsupported_grant_type"),
         ({"grant_type": "implicit"}, "unsupported_grant_type"),
         ({"grant_type": ["refresh_token", "refresh_token"], "refresh_token": "x"}, "invalid_request"),

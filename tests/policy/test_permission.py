@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from authsvc.core.assurance import AUTHENTICATORS, Acr, Action, Factor, Principal
+from authsvc.core.assurance import AUTHENTICATORS, Acr, Action, Factor, Principal, Program
 from authsvc.policy.permission import (
     TABLE,
     Allowed,
@@ -29,7 +29,8 @@ SESSION = Principal(
 )
 STAFF = replace(SESSION, is_staff=True, acr=Acr.PHRH)
 OF_STAFF = [action for action in Action if TABLE[action].staff]
-OF_ALL = [action for action in Action if action not in OF_STAFF]
+OF_PROGRAMS = [action for action in Action if TABLE[action].program]
+OF_ALL = [action for action in Action if action not in OF_STAFF + OF_PROGRAMS]
 TOKEN = replace(SESSION, session_id=None, token_id=9, scopes=frozenset({"openid"}))
 
 
@@ -54,6 +55,21 @@ def test_a_token_may_only_what_its_scopes_cover(action: Action) -> None:
     allowed = isinstance(decide(action, TOKEN), Allowed)
     assert allowed == (TABLE[action].scope == "openid")
     assert decide(action, replace(TOKEN, scopes=frozenset())) == Refused("insufficient_scope")
+
+
+@pytest.mark.parametrize("action", Action)
+def test_a_program_may_for_itself_only_what_is_for_programs_and_its_scopes_cover(action: Action) -> None:
+    scope = TABLE[action].scope or ""
+    allowed = decide(action, Program(client_id="c", scopes=frozenset({scope})))
+    assert allowed == (Allowed() if action in OF_PROGRAMS else Refused("insufficient_scope"))
+    assert decide(action, Program(client_id="c", scopes=frozenset({"openid"}))) == Refused("insufficient_scope")
+
+
+@pytest.mark.parametrize("action", OF_PROGRAMS)
+@pytest.mark.parametrize("who", [SESSION, STAFF, TOKEN])
+def test_no_account_may_what_is_for_programs_whatever_its_scopes(action: Action, who: Principal) -> None:
+    scope = TABLE[action].scope or ""
+    assert decide(action, replace(who, scopes=frozenset({scope}))) == Refused("insufficient_scope")
 
 
 @pytest.mark.attack("A02")
