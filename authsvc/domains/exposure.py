@@ -17,7 +17,7 @@ from authsvc.domains.looks import Look, check_now, known, last_look
 from authsvc.domains.published import BadLine, Nothing, Progress, Published, read
 from authsvc.domains.registries import A_QUESTION_EVERY
 from authsvc.policy.domain_verdict import Verdict
-from authsvc.policy.exposure import OwnAddress, Standing, standing
+from authsvc.policy.exposure import OwnAddress, Standing, is_gone, standing
 from authsvc.policy.registry_schedule import Purpose
 
 log = logging.getLogger(__name__)
@@ -117,12 +117,12 @@ def _look(name: str, *, tries: int, now: datetime, pause: Pause) -> Look:
 
 def _finding(line: Published, state: _State) -> Finding | None:
     """None for an address that is in order. One at a domain that works is lost to an owner who proved it before."""
-    verdict, lapsed = state.verdict, state.verdict == Verdict.LAPSED.value
-    if not lapsed and not state.changed_hands:
+    verdict, gone = state.verdict, is_gone(Verdict(state.verdict), state.reason)
+    if not gone and not state.changed_hands:
         return None
     with db.snapshot():
         owner = accounts.owner_of_address(line.email)
-        if not lapsed:
+        if not gone:
             own = next((a for a in accounts.addresses(owner) if a.email == line.email), None) if owner else None
             if own is None or not _is_lost(own):
                 return None
@@ -133,7 +133,7 @@ def _finding(line: Published, state: _State) -> Finding | None:
     return Finding(
         published=line,
         verdict=verdict,
-        reason=state.reason if lapsed else "GENERATION_CHANGED",
+        reason=state.reason if gone else "GENERATION_CHANGED",
         standing=standing(line.domain, _own(addresses) if ids else None),
     )
 

@@ -7,6 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from authsvc.policy.domain_verdict import Verdict
+
+# Suspect for one of these: gone as far as can be told, but no registry says so, or staff have yet to believe it.
+GONE = frozenset({"NXDOMAIN", "NOT_REGISTERED", "REDEMPTION_PERIOD", "PENDING_DELETE", "MX_HOST_DOMAIN_LAPSED"})
+
 
 class Standing(StrEnum):
     """What a published address at a lost domain means."""
@@ -24,6 +29,11 @@ class OwnAddress:
     domain: str
     healthy: bool  # the verdict is healthy, and the address was proved in this generation of the domain
     lost: bool  # somebody else may hold its mailbox
+
+
+def is_gone(verdict: Verdict, reason: str) -> bool:
+    """Whether an address at a domain of this verdict is to be told of; a lapse that nobody confirmed counts."""
+    return verdict is Verdict.LAPSED or (verdict is Verdict.SUSPECT and reason in GONE)
 
 
 def standing(published_domain: str, own: Collection[OwnAddress] | None) -> Standing:

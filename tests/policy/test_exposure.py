@@ -4,7 +4,8 @@ from itertools import product
 
 import pytest
 
-from authsvc.policy.exposure import OwnAddress, Standing, standing
+from authsvc.policy.domain_verdict import Verdict
+from authsvc.policy.exposure import OwnAddress, Standing, is_gone, standing
 
 HERE, ELSEWHERE = "lapsed.org", "else.org"
 GOOD = OwnAddress(domain=ELSEWHERE, healthy=True, lost=False)
@@ -25,3 +26,21 @@ def test_one_address_that_is_lost_or_there_exposes_and_one_in_doubt_leaves_it_un
 def test_nobody_here_and_nothing_verified_are_no_false_alarm() -> None:
     assert standing(HERE, None) is Standing.NO_ACCOUNT
     assert standing(HERE, []) is Standing.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason", "gone"),
+    [
+        (Verdict.LAPSED, "NULL_MX", True),
+        (Verdict.SUSPECT, "NXDOMAIN", True),  # a top-level domain without RDAP
+        (Verdict.SUSPECT, "NOT_REGISTERED", True),  # held back as one of too many
+        (Verdict.SUSPECT, "NXDOMAIN_BUT_REGISTERED", False),
+        (Verdict.SUSPECT, "PARKED", False),
+        (Verdict.UNKNOWN, "RDAP_STALE", False),
+        (Verdict.HEALTHY, "OK", False),
+    ],
+)
+def test_a_lapse_that_nobody_confirmed_is_told_of_and_other_doubts_are_not(
+    verdict: Verdict, reason: str, gone: bool
+) -> None:
+    assert is_gone(verdict, reason) is gone
