@@ -12,7 +12,7 @@ sent), apply and tidy_imports (the worker's tasks); and the operators' commands 
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
 from authsvc.mandates.commands import GROUPS as commands
 from authsvc.mandates.pushing import Pushed, put_maintainers, put_package
-from authsvc.mandates.reading import OwnershipLine, PackageLine, from_json, ownership, package, package_name
+from authsvc.mandates.reading import OwnershipLine, PackageLine, ownership, package, package_name
 from authsvc.mandates.service import (
     apply,
     has_mandate,
@@ -38,7 +38,6 @@ __all__ = [
     "apply",
     "co_owners",
     "commands",
-    "from_json",
     "has_mandate",
     "in_force",
     "is_covered",

@@ -12,7 +12,9 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +31,14 @@ PACKAGE_COLUMNS = frozenset({"ecosystem", "name"})
 OWNERSHIP_COLUMNS = frozenset({"ecosystem", "package", "account"})
 ECOSYSTEM = re.compile(r"[a-z0-9][a-z0-9-]{0,19}")
 NAME = re.compile(r"\S{1,214}")
-KNOWN = {*PACKAGE_COLUMNS, *OWNERSHIP_COLUMNS, *FIGURES, *RANKS, "role", "accepted_at"}
+PACKAGE = ("ecosystem", "name", *FIGURES, *RANKS)
+OWNERSHIP = ("ecosystem", "package", "account", "role", "accepted_at")
 SEPARATORS = re.compile(r"[-_.]+")
 ROLE = re.compile(r"[a-z][a-z_-]{0,19}")
 
 Progress = Callable[[int], None]  # told how many bytes of the file were read so far
 OfRecord = Callable[[str], bool]  # is this ecosystem's registry the record of who accepted what? (POLICY 12)
-Values = dict[str, str]  # by column
+Fields = tuple[str | None, ...]  # of a line, in the order of PACKAGE or OWNERSHIP; None: not given at all
 
 
 class UnreadableFile(Exception):
@@ -101,7 +104,7 @@ def _lines(
     else:
         raise UnreadableFile("the file is empty")
     rows = _objects(first, text) if first.lstrip().startswith("{") else _csv(first, text)
-    owners: bool | None = None
+    parse: Callable[[Fields], Line] | None = None
     for number, found in rows:
         line = number + passed_over
         if line % TELL_EVERY == 0:
@@ -109,19 +112,28 @@ def _lines(
         if isinstance(found, str):
             yield BadLine(line, found)
             continue
-        if owners is None:
-            owners = "package" in found
+        if parse is None:
+            parse = partial(_ownership, now=now, of_record=of_record) if len(found) == len(OWNERSHIP) else _package
         try:
-            if not "".join(found.values()).isprintable():
-                raise ValueError("holds bytes or characters that cannot be read; is the file UTF-8?")
-            yield line, ownership(found, now=now, of_record=of_record) if owners else package(found)
+            yield line, parse(_printable(found))
         except ValueError as error:
             yield BadLine(line, str(error))
 
 
-def _objects(first: str, text: io.TextIOWrapper) -> Iterator[tuple[int, Values | str]]:
-    """Lines of NDJSON, a number each; text instead of values says what is wrong."""
-    number = 0
+def _printable(fields: Fields) -> Fields:
+    """The fields without space around them. Raises ValueError where they hold what nobody can read."""
+    text = "".join(filter(None, fields))
+    if text.isprintable() and " " not in text:  # millions of lines are so: this is all they cost
+        return fields
+    fields = tuple(field and field.strip() for field in fields)
+    if not "".join(filter(None, fields)).isprintable():
+        raise ValueError("holds bytes or characters that cannot be read; is the file UTF-8?")
+    return fields
+
+
+def _objects(first: str, text: io.TextIOWrapper) -> Iterator[tuple[int, Fields | str]]:
+    """Lines of NDJSON; text instead of fields says what is wrong. The first object says which kind all are of."""
+    number, names = 0, None
     for line in chain((first,), iter(lambda: text.readline(MAX_LINE), "")):
         number += 1
         if len(line) == MAX_LINE:
@@ -129,37 +141,39 @@ def _objects(first: str, text: io.TextIOWrapper) -> Iterator[tuple[int, Values |
         if not line.strip():
             continue
         try:
-            yield number, from_json(json.loads(line))
+            sent = json.loads(line)
+            if names is None and isinstance(sent, dict):
+                names = OWNERSHIP if "package" in sent else PACKAGE
+            yield number, _fields(sent, names or PACKAGE)
         except (ValueError, RecursionError) as error:
             yield number, f"not JSON: {error}" if isinstance(error, json.JSONDecodeError) else str(error)
 
 
-def from_json(sent: object) -> Values:
+def _fields(sent: object, names: tuple[str, ...]) -> Fields:
     """An object's members as a line of CSV would give them. Raises ValueError."""
     if not isinstance(sent, dict):
         raise ValueError("not a JSON object")
-    values = {}
-    for name, value in sent.items():
-        if name not in KNOWN:
-            continue
-        match value:
-            case str():
-                values[name] = value.strip()
-            case None:
-                values[name] = ""
-            case bool():
-                values[name] = str(int(value))
-            case int():
-                values[name] = str(value)
-            case _:
-                raise ValueError(f"{name} is neither text nor a whole number")
-    return values
+    if names is PACKAGE and sent.keys().isdisjoint(FIGURES):
+        raise ValueError(f"holds none of {', '.join(FIGURES)}")
+    return tuple(_field(name, sent[name]) if name in sent else None for name in names)
 
 
-def _csv(first: str, text: io.TextIOWrapper) -> Iterator[tuple[int, Values | str]]:
-    """Rows of CSV below the one that names the columns; text instead of values says what is wrong."""
+def _field(name: str, value: object) -> str:
+    match value:
+        case str():
+            return value
+        case None:
+            return ""
+        case bool() | int():
+            return str(int(value))
+        case _:
+            raise ValueError(f"{name} is neither text nor a whole number")
+
+
+def _csv(first: str, text: io.TextIOWrapper) -> Iterator[tuple[int, Fields | str]]:
+    """Rows of CSV below the one that names the columns; text instead of fields says what is wrong."""
     reader = csv.reader(chain((first,), text), strict=True)
-    columns: list[tuple[int, str]] = []
+    pick: Callable[[list[str | None]], Fields] | None = None
     width = 0
     while True:
         try:
@@ -167,22 +181,25 @@ def _csv(first: str, text: io.TextIOWrapper) -> Iterator[tuple[int, Values | str
         except StopIteration:
             return
         except csv.Error as error:
-            if not width:
+            if pick is None:
                 raise UnreadableFile(f"the first line is not CSV: {error}") from error
             yield reader.line_num, f"not CSV: {error}"
             continue
-        if not width:
-            width, columns = len(row), _columns([name.strip() for name in row])
+        if pick is None:
+            width, pick = len(row), itemgetter(*_columns([name.strip() for name in row]))
         elif not row or row[0].startswith("#"):
             continue
         elif len(row) != width:
             yield reader.line_num, f"{len(row)} columns where the first line has {width}"
         else:
-            yield reader.line_num, {name: row[index].strip() for index, name in columns}
+            yield reader.line_num, pick([*row, None])
 
 
-def _columns(names: list[str]) -> list[tuple[int, str]]:
-    """Where the columns that we know are. Raises UnreadableFile where they make no file that we know."""
+def _columns(names: list[str]) -> list[int]:
+    """Where each of the fields stands in a row; behind its end where there is no such column.
+
+    Raises UnreadableFile where the columns make no file that we know.
+    """
     owners = set(names) >= OWNERSHIP_COLUMNS
     if not owners and not (set(names) >= PACKAGE_COLUMNS and set(names) & set(FIGURES)):
         raise UnreadableFile(
@@ -190,42 +207,46 @@ def _columns(names: list[str]) -> list[tuple[int, str]]:
             f"ecosystem, name and one or more of {', '.join(FIGURES)} (a file of packages); "
             f"it names {', '.join(names)[:200]!r}"
         )
-    known = {*OWNERSHIP_COLUMNS, "role", "accepted_at"} if owners else {*PACKAGE_COLUMNS, *FIGURES, *RANKS}
-    columns = [(index, name) for index, name in enumerate(names) if name in known]
-    twice = sorted({name for _, name in columns if names.count(name) > 1})
+    known = OWNERSHIP if owners else PACKAGE
+    twice = sorted({name for name in names if name in known and names.count(name) > 1})
     if twice:
         raise UnreadableFile(f"the first line names {', '.join(twice)} twice")
-    return columns
+    return [names.index(name) if name in names else len(names) for name in known]
 
 
-def package(values: Values) -> PackageLine:
-    """A package. Raises ValueError with what is wrong."""
-    if values.keys().isdisjoint(FIGURES):
-        raise ValueError(f"holds none of {', '.join(FIGURES)}")
-    ecosystem, name = package_name(values.get("ecosystem", ""), values.get("name", ""))
+def package(sent: object) -> PackageLine:
+    """A package from a JSON object. Raises ValueError with what is wrong."""
+    return _package(_printable(_fields(sent, PACKAGE)))
+
+
+def ownership(sent: object, *, now: datetime, of_record: OfRecord) -> OwnershipLine:
+    """A maintainer from a JSON object. Raises ValueError with what is wrong."""
+    return _ownership(_printable(_fields(sent, OWNERSHIP)), now=now, of_record=of_record)
+
+
+def _package(fields: Fields) -> PackageLine:
+    ecosystem, name = package_name(fields[0] or "", fields[1] or "")
+    downloads, dependents, many_downloads, many_dependents, rank, dependents_rank = fields[2:]
     impact = Impact(
-        weekly_downloads=_number(values, "weekly_downloads", 0, MAX_COUNT),
-        dependents=_number(values, "dependents", 0, MAX_COUNT),
-        weekly_ge_1m=_flag(values, "weekly_ge_1m"),
-        dependents_ge_500=_flag(values, "dependents_ge_500"),
-        rank=_number(values, "rank", 1, MAX_RANK),
-        dependents_rank=_number(values, "dependents_rank", 1, MAX_RANK),
+        weekly_downloads=_number(downloads, "weekly_downloads", 0, MAX_COUNT) if downloads else None,
+        dependents=_number(dependents, "dependents", 0, MAX_COUNT) if dependents else None,
+        weekly_ge_1m=_flag(many_downloads, "weekly_ge_1m") if many_downloads else None,
+        dependents_ge_500=_flag(many_dependents, "dependents_ge_500") if many_dependents else None,
+        rank=_number(rank, "rank", 1, MAX_RANK) if rank else None,
+        dependents_rank=_number(dependents_rank, "dependents_rank", 1, MAX_RANK) if dependents_rank else None,
     )
     return PackageLine(ecosystem, name, impact)
 
 
-def ownership(values: Values, *, now: datetime, of_record: OfRecord) -> OwnershipLine:
-    """A maintainer. Raises ValueError with what is wrong."""
-    ecosystem, package = package_name(values.get("ecosystem", ""), values.get("package", ""))
-    account = values.get("account", "")
+def _ownership(fields: Fields, *, now: datetime, of_record: OfRecord) -> OwnershipLine:
+    ecosystem, package = package_name(fields[0] or "", fields[1] or "")
+    account, role, accepted = fields[2] or "", (fields[3] or "maintainer").lower(), fields[4]
     try:
         account = accounts.canonical_username(account)
     except accounts.InvalidUsername as error:
         raise ValueError(f"the account {account[:40]!r} can be nobody's name here") from error
-    role = values.get("role", "").lower() or "maintainer"
     if not ROLE.fullmatch(role):
         raise ValueError(f"the role {role[:40]!r} is not one word of up to 20 letters")
-    accepted = values.get("accepted_at")
     if accepted is None:
         return OwnershipLine(ecosystem, package, account, role, now if of_record(ecosystem) else None)
     return OwnershipLine(ecosystem, package, account, role, _moment(accepted) if accepted else None)
@@ -243,20 +264,16 @@ def package_name(ecosystem: str, name: str) -> tuple[str, str]:
     return ecosystem, SEPARATORS.sub("-", name).lower() if ecosystem == "pypi" else name
 
 
-def _number(values: dict[str, str], column: str, least: int, most: int) -> int | None:
-    text = values.get(column, "")
-    if not text:
-        return None
-    if text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most:
-        return int(text)
+def _number(text: str, column: str, least: int, most: int) -> int:
+    if text.isdigit() and text.isascii() and len(text) <= len(str(most)) and least <= (number := int(text)) <= most:
+        return number
     raise ValueError(f"{column} {text[:40]!r} is not a whole number from {least} to {most}")
 
 
-def _flag(values: dict[str, str], column: str) -> bool | None:
-    text = values.get(column, "")
-    if text not in {"", "0", "1"}:
+def _flag(text: str, column: str) -> bool:
+    if text not in {"0", "1"}:
         raise ValueError(f"{column} {text[:40]!r} is neither 0, 1 nor empty")
-    return text == "1" if text else None
+    return text == "1"
 
 
 def _moment(text: str) -> datetime:

@@ -52,7 +52,7 @@ def put_package(ecosystem: str, name: str) -> ResponseReturnValue:
     """Store a package's figures."""
     sent = _object()
     try:
-        line = mandates.package({**mandates.from_json(sent), "ecosystem": ecosystem, "name": name})
+        line = mandates.package({**sent, "ecosystem": ecosystem, "name": name})
     except ValueError as error:
         raise BadInput("package", message=f"{_sentence(error)}") from error
     return _stored(lambda: mandates.put_package(line), ecosystem=line.ecosystem, package=line.name)
@@ -85,8 +85,9 @@ def put_maintainers(ecosystem: str, name: str) -> ResponseReturnValue:
 
 def _maintainer(entry: object, key: dict[str, str], number: int) -> mandates.OwnershipLine:
     try:
-        values = {**mandates.from_json(entry), **key}
-        return mandates.ownership(values, now=request_time(), of_record=settings().is_of_record)
+        if not isinstance(entry, dict):
+            raise ValueError("not a JSON object")
+        return mandates.ownership({**entry, **key}, now=request_time(), of_record=settings().is_of_record)
     except ValueError as error:
         raise ValueError(f"maintainer {number}: {error}") from error
 
