@@ -26,13 +26,23 @@ NO_DISPUTE = {
     "address_doubted",  # nobody of the account did anything
     "operator_acted",
     "mandate_announced",
+    "mandate_reminder",
+    "mandate_enforced",
+    "mandate_ended",
     "reset_refused",
     "account_frozen",
     "account_deleted",
     "recovery_of_co_owner",  # these say what somebody else can do
     "co_owner_recovered",
 }
-NO_PLACE = {"mandate_announced", "account_deleted", "address_doubted"}  # nobody did these from anywhere
+NO_PLACE = {
+    "mandate_announced",
+    "mandate_reminder",
+    "mandate_enforced",
+    "mandate_ended",
+    "account_deleted",
+    "address_doubted",
+}  # nobody did these from anywhere
 
 
 def write(app: Flask, clock: Clock, to: str = "alice@example.test") -> None:

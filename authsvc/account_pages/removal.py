@@ -65,8 +65,8 @@ def remove_authenticator(authenticator_id: int) -> ResponseReturnValue:
 
 
 def _check_mandate(account_id: int, leaving: int, *, now: datetime) -> None:
-    kinds = frozenset(a.kind for a in accounts.enrolled(account_id, now=now) if a.id != leaving)
-    if not keys_only.may_keep_only(account_id, kinds):
+    kinds = [a.kind for a in accounts.enrolled(account_id, now=now) if a.id != leaving]
+    if not keys_only.may_keep_only(account_id, frozenset(kinds)):
         raise keys_only.LastKey(f"account {account_id}")
     if not mandates.may_keep_only(account_id, kinds, now=now):
         raise LastFactor(f"account {account_id}")
@@ -192,8 +192,10 @@ def _carry_out(removal_id: int, *, now: datetime) -> bool:
             return False
         kinds = accounts.enrolled(account.id, now=now)
         found = next((a for a in kinds if a.id == removal.authenticator_id), None)
-        left = frozenset(a.kind for a in kinds if a is not found)
-        may_go = mandates.may_keep_only(account.id, left, now=now) and keys_only.may_keep_only(account.id, left)
+        left = [a.kind for a in kinds if a is not found]
+        may_go = mandates.may_keep_only(account.id, left, now=now) and keys_only.may_keep_only(
+            account.id, frozenset(left)
+        )
         if account.epoch != removal.epoch or found is None or not may_go:
             return False
         _end(account.id, found, client=None, now=now)

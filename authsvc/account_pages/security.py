@@ -80,7 +80,6 @@ def security() -> ResponseReturnValue:
     left = recovery_codes.left(who.account_id)
     made_at = recovery_codes.made_at(who.account_id)
     hold = holds.current(who.account_id, now=now)
-    mandate = mandates.upcoming(who.account_id, now=now)
     return render_template(
         "account_pages/security.html",
         protection=protection(authenticators, left),
@@ -93,12 +92,6 @@ def security() -> ResponseReturnValue:
         },
         recoveries=cases.standing(who.account_id, now=now),
         going_at=removal.due_at(who.account_id),
-        mandate=mandate
-        and {
-            "reason": mandate.reason,
-            "enforced_from": mandate.enforced_from,
-            "met": mandate.satisfied_by(frozenset(a.kind for a in authenticators)),
-        },
         password_changed_at=passwords.changed_at(who.account_id),
         authenticators=authenticators,
         attested=webauthn.attested(who.account_id),

@@ -153,6 +153,8 @@ SENTENCES: dict[EventType, str] = {
     EventType.ACCOUNT_ENABLED: "Account enabled",
     EventType.MANDATE_BEGUN: "A second step is required: {reason}",
     EventType.MANDATE_ENDED: "A second step is no longer required",
+    EventType.MANDATE_EXEMPTED: "A second step is not asked for, for a while: {reason}",
+    EventType.MANDATE_EXEMPTION_ENDED: "A second step is asked for again",
     EventType.TOKEN_ISSUED: "A token was issued to {label}",
     EventType.TOKEN_REVOKED: "A token was revoked",
     EventType.TOKEN_REUSED: "A used token of {label} was shown again, so its access was ended",

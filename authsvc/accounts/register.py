@@ -61,6 +61,15 @@ def enrolled_ids(account_id: int) -> frozenset[int]:
     return frozenset(row.id for row in db.execute(_ENROLLED, {"account_id": account_id}))
 
 
+def enrolled_by_account() -> dict[int, list[Factor]]:
+    """What everybody has enrolled, for figures: by account the kinds, one for each authenticator."""
+    query = select(Authenticator.account_id, Authenticator.kind).where(Authenticator.revoked_at.is_(None))
+    found: dict[int, list[Factor]] = {}
+    for account_id, kind in db.session().execute(query):
+        found.setdefault(account_id, []).append(Factor(kind))
+    return found
+
+
 def staff_with_keys(*, now: datetime) -> frozenset[int]:
     """Staff who have a senior key or passkey, and so may decide (POLICY 13).
 

@@ -81,6 +81,8 @@ class EventType(StrEnum):
     ACCOUNT_ENABLED = "account:account:enabled"
     MANDATE_BEGUN = "account:mandate:begun"
     MANDATE_ENDED = "account:mandate:ended"
+    MANDATE_EXEMPTED = "account:mandate:exempted"
+    MANDATE_EXEMPTION_ENDED = "account:mandate_exemption:ended"
     TOKEN_ISSUED = "account:token:issued"
     TOKEN_REVOKED = "account:token:revoked"
     TOKEN_REUSED = "account:token:reused"

@@ -25,6 +25,7 @@ class PendingLogin(Row):
     attested: Mapped[bool] = mapped_column(default=False)  # a senior key of verified hardware was among the proofs
     mailbox_checked: Mapped[bool] = mapped_column(default=False)
     password_replaced: Mapped[bool] = mapped_column(default=False)
+    postponed: Mapped[bool] = mapped_column(default=False)  # "not today", in a brown-out
     recovery_code_id: Mapped[int | None]  # spent only when the sign-in completes
     challenge: Mapped[bytes | None] = mapped_column(LargeBinary)
     challenge_for: Mapped[str] = mapped_column(String(10), default="")

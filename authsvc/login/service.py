@@ -59,6 +59,7 @@ class Pending:
     attested: bool
     mailbox_checked: bool
     password_replaced: bool
+    postponed: bool
     recovery_code_id: int | None
     challenge: bytes | None
     challenge_for: str
@@ -194,7 +195,7 @@ def gather(pending: Pending, *, now: datetime) -> Situation | None:
         proved=pending.proved,
         senior=pending.senior,
         frozen=account.frozen,
-        enrolled=frozenset(a.kind for a in authenticators),
+        enrolled=tuple(a.kind for a in authenticators),
         code_also_needed=streak >= STREAK_NEEDS_CODE,
         mailbox=domains.mailbox_worth(address),
         mailbox_checked=pending.mailbox_checked,
@@ -203,6 +204,8 @@ def gather(pending: Pending, *, now: datetime) -> Situation | None:
         password_must_change=account.password_must_change is not None,
         password_replaced=pending.password_replaced,
         mandate=mandates.in_force(account.id, now=now),
+        rehearsal=mandates.rehearsal(account.id, now=now),
+        postponed=pending.postponed,
         keys_only=account.keys_only,
         attested=pending.attested,
         long_absent=absent,
@@ -374,6 +377,11 @@ def note_enrolled(pending: Pending, enrolled: enrolment.Enrolled, *, now: dateti
     senior = _is_senior(pending.account_id, enrolled.authenticator_id, now)
     attested = pending.attested or (senior and enrolled.attested)
     _prove(pending, enrolled.factor, senior=senior, hardware=enrolled.hardware, attested=attested)
+
+
+def postpone(pending: Pending) -> None:
+    """Say "not today" to what a brown-out asks for, for this sign-in."""
+    _note(pending, postponed=True)
 
 
 def drop(pending: Pending, *, now: datetime) -> None:

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from authsvc import access, audit, email_codes, sessions, totp
 from authsvc.audit import EventType
 from authsvc.core import db
-from authsvc.core.assurance import Action, Factor
+from authsvc.core.assurance import PHISHING_RESISTANT, Action, Factor
 from authsvc.core.errors import TooMany
 from authsvc.core.rate_limits import limited
 from authsvc.core.web import (
@@ -27,7 +27,7 @@ from authsvc.core.web import (
     settings,
     text_field,
 )
-from authsvc.login import dispatch, enrolment, service
+from authsvc.login import banner, dispatch, enrolment, service
 from authsvc.login.dispatch import SESSION_COOKIE, advance, decide
 from authsvc.login.service import COOKIE, PASSKEY_COOKIE, LoginExpired, Pending, Situation
 from authsvc.policy.login import (
@@ -43,6 +43,7 @@ from authsvc.policy.login import (
 from authsvc.policy.mandate import Strength
 
 bp = Blueprint("login", __name__)
+banner.register(bp)
 
 WRONG_FIRST = "User name, address or password is not right. Please check them and try again."
 WRONG_CODE = "That code is not right, or not valid any more."
@@ -235,10 +236,22 @@ def choose_enrolment() -> ResponseReturnValue:
         not isinstance(step, EnrolFactor) or situation is None
     ):  # never a second way past an enrolled factor (attack T12)
         return advance(cookie(COOKIE))
-    if step.mandate.strength is Strength.PHISHING_RESISTANT:
+    if step.mandate.strength.for_keys:
         way = "key"
     enrolment.begin(pending.bound_to, situation.account.id, way, now=now)
     return redirect(url_for("login.enrol", way=way), code=303)
+
+
+@bp.post("/login/enrol/postpone")
+@public
+@limited("code")
+def postpone_enrolment() -> ResponseReturnValue:
+    """Not today: in a brown-out this sign-in goes on without. Nothing else can be put off."""
+    pending = service.current()
+    step, _ = decide(pending, now=request_time())
+    if isinstance(step, EnrolFactor) and step.may_postpone:
+        service.postpone(pending)
+    return advance(cookie(COOKIE))
 
 
 def _may_enrol(pending: Pending) -> Situation | None:
@@ -460,13 +473,15 @@ def _page(pending: Pending, *, error: str | None, failed_way: str | None) -> Pag
                 min_length=settings().password_min_length,
                 errors={"new_password": error} if error else {},
             )
-        case EnrolFactor(mandate):
+        case EnrolFactor(mandate, may_postpone):
             return render_template(
                 "login/enrol_required.html",
                 reason=mandate.reason,
                 enforced_from=mandate.enforced_from,
-                for_keys=mandate.strength is Strength.PHISHING_RESISTANT,
-                may_postpone=False,
+                for_keys=mandate.strength.for_keys,
+                two_keys=mandate.strength is Strength.TWO_PHISHING_RESISTANT,
+                has_key=bool(frozenset(situation.facts.enrolled) & PHISHING_RESISTANT),
+                may_postpone=may_postpone,
             )
         case Complete():
             return render_template("login/ready.html")

@@ -3,17 +3,28 @@
 Whether a mandate follows, and what meets it, is `policy.mandate`'s affair; `login` enforces it.
 
 Verbs: in_force (what a sign-in must meet), unmet (is there one that nothing enrolled meets?), upcoming (in force, or
-still to come), has_mandate, owns_packages, is_owner (as a condition of queries), may_keep_only (may the others go?),
-co_owners (who maintains a package as well), packages (what somebody maintains), require (by hand), link_account (a name
-registered), put_package and put_maintainers (pushed by a registry; package, ownership and package_name read what it
-sent), apply and tidy_imports (the worker's tasks); and the operators' commands `impact` and `mandates`.
+still to come), ahead (the next that is not met), rehearsal (asked for in a brown-out), has_mandate, owns_packages,
+is_owner and is_covered (as conditions of queries), may_keep_only (may the others go?), co_owners (who maintains a
+package as well), packages (what somebody maintains), require (by hand), link_account (a name registered), put_package
+and put_maintainers (pushed by a registry; package, ownership and package_name read what it sent); apply and
+tidy_imports (the worker's tasks); exempt, end_exemption and standing_exemptions; plan, report and adoption;
+current_phases, change_phases and phase_history; and the operators' commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
 from authsvc.mandates.commands import GROUPS as commands
+from authsvc.mandates.exemptions import end as end_exemption
+from authsvc.mandates.exemptions import exempt
+from authsvc.mandates.exemptions import standing as standing_exemptions
+from authsvc.mandates.figures import adoption, plan, report
+from authsvc.mandates.phases import BadPhases, FileDecides
+from authsvc.mandates.phases import change as change_phases
+from authsvc.mandates.phases import current as current_phases
+from authsvc.mandates.phases import history as phase_history
 from authsvc.mandates.pushing import Pushed, put_maintainers, put_package
 from authsvc.mandates.reading import OwnershipLine, PackageLine, ownership, package, package_name
 from authsvc.mandates.service import (
+    ahead,
     apply,
     has_mandate,
     in_force,
@@ -22,6 +33,7 @@ from authsvc.mandates.service import (
     link_account,
     may_keep_only,
     owns_packages,
+    rehearsal,
     require,
     unmet,
     upcoming,
@@ -30,14 +42,22 @@ from authsvc.mandates.snapshots import Running
 from authsvc.mandates.snapshots import tidy as tidy_imports
 
 __all__ = [
+    "BadPhases",
     "CoOwners",
+    "FileDecides",
     "OwnershipLine",
     "PackageLine",
     "Pushed",
     "Running",
+    "adoption",
+    "ahead",
     "apply",
+    "change_phases",
     "co_owners",
     "commands",
+    "current_phases",
+    "end_exemption",
+    "exempt",
     "has_mandate",
     "in_force",
     "is_covered",
@@ -49,9 +69,14 @@ __all__ = [
     "package",
     "package_name",
     "packages",
+    "phase_history",
+    "plan",
     "put_maintainers",
     "put_package",
+    "rehearsal",
+    "report",
     "require",
+    "standing_exemptions",
     "tidy_imports",
     "unmet",
     "upcoming",

@@ -7,8 +7,7 @@ from sqlalchemy import and_, or_, select
 
 from authsvc.accounts import SENIOR_AFTER, AccountRow
 from authsvc.core import db
-from authsvc.mandates.models import Ownership, Package, is_current
-from authsvc.mandates.service import FIGURES, impact
+from authsvc.mandates.models import FIGURES, Ownership, Package, impact, is_current
 from authsvc.policy.mandate import Owned
 from authsvc.policy.recovery import SHARED_FOR, reach
 

@@ -1,11 +1,11 @@
-"""`authsvc impact` and `authsvc mandates`, for operators. Results go to standard output, messages to standard error."""
+"""`authsvc impact`, for operators; `mandate_commands` has the other group. Results go to standard output."""
 
 import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -14,31 +14,14 @@ from flask.cli import with_appcontext
 
 from authsvc import accounts
 from authsvc.core import db
-from authsvc.core.templating import date_words
 from authsvc.core.web import request_time, settings
-from authsvc.mandates import figures, importing, service
-from authsvc.mandates.figures import Figures
+from authsvc.mandates import importing
 from authsvc.mandates.impact import of_account as impact_of_account
-from authsvc.mandates.models import MAX_REASON
-from authsvc.mandates.phases import BadPhases
+from authsvc.mandates.mandate_commands import mandates
 from authsvc.mandates.reading import UnreadableFile
 from authsvc.mandates.snapshots import Lost, Running
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-as_of_option = click.option(
-    "--as-of", metavar="DATE", default="now", show_default=True, help="The day to look at (ISO 8601)."
-)
-
-
-def _moment(value: str) -> datetime:
-    """A date or time in ISO 8601, or `now`. Without a zone it is UTC; a date is its first second."""
-    if value == "now":
-        return request_time()
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not a date such as 2026-11-24, nor `now`") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 # impact
@@ -182,112 +165,6 @@ def impact_show(account: str, as_json: bool) -> None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-# mandates
-
-
-@click.group("mandates")
-def mandates() -> None:
-    """Who must have a second factor, why and from when."""
-
-
-@mandates.command("plan")
-@as_of_option
-@json_option
-@with_appcontext
-def mandates_plan(as_of: str, as_json: bool) -> None:
-    """Show what `apply` would have done by a day, and whom that would stop. Changes nothing."""
-    with _phases_in_words(), db.transaction():
-        found = figures.plan(as_of=_moment(as_of))
-    _show(found, as_json)
-
-
-@mandates.command("report")
-@as_of_option
-@json_option
-@with_appcontext
-def mandates_report(as_of: str, as_json: bool) -> None:
-    """Show what was given so far, how much of it is met, and whom it stops on a day. Changes nothing."""
-    with _phases_in_words(), db.transaction():
-        found = figures.report(as_of=_moment(as_of))
-    _show(found, as_json)
-
-
-@mandates.command("apply")
-@as_of_option
-@json_option
-@with_appcontext
-def mandates_apply(as_of: str, as_json: bool) -> None:
-    """Give every account the mandate its packages call for, and mail those it is new for. Takes none away.
-
-    The worker does this every hour. With --as-of, phases announced by that day count as announced.
-    """
-    with _phases_in_words():
-        given = service.apply(now=request_time(), as_of=_moment(as_of))
-    if as_json:
-        click.echo(json.dumps({"given": given}))
-        return
-    click.echo(f"{_count(given, 'mandate')} given or brought forward.")
-
-
-@mandates.command("require")
-@click.argument("username")
-@click.option("--from", "from_", metavar="DATE", required=True, help="The day it begins (ISO 8601), or `now`.")
-@click.option("--reason", required=True, help="A sentence its owner reads.")
-@click.option("--keys-alone", is_flag=True, help="Only keys and passkeys will do.")
-@json_option
-@with_appcontext
-def mandates_require(username: str, from_: str, reason: str, keys_alone: bool, as_json: bool) -> None:
-    """Require a second factor of one account. A date given by hand can be brought forward, never put off."""
-    now, day = request_time(), _moment(from_)
-    reason = " ".join(reason.split())
-    if not 0 < len(reason) < MAX_REASON:
-        raise click.BadParameter(f"give a sentence of under {MAX_REASON} characters", param_hint="--reason")
-    with db.transaction():
-        account = accounts.find(username)
-        if account is None:
-            raise click.ClickException(f"There is no account {username!r}.")
-        given = service.require(account.id, from_=day, reason=reason, set_by="operator", keys_alone=keys_alone, now=now)
-        mandate = service.upcoming(account.id, now=now)
-    begins = mandate.enforced_from if mandate else day
-    if not given:
-        raise click.ClickException(
-            f"A second factor is required of {account.username} from {date_words(begins)} already; a later day would "
-            "weaken that."
-        )
-    if as_json:
-        click.echo(json.dumps({"username": account.username, "enforced_from": begins.isoformat()}))
-        return
-    click.echo(f"{account.username} must have a second factor from {date_words(begins)}.")
-
-
-@contextmanager
-def _phases_in_words() -> Iterator[None]:
-    try:
-        yield
-    except BadPhases as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _show(found: Figures, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(asdict(found), indent=2, default=datetime.isoformat))
-        return
-    click.echo(f"As of {date_words(found.as_of)}")
-    _row("phase", "enforced from", "packages", "accounts", "second factor", "stopped")
-    for p in found.phases:
-        day = f"{p.enforced_from:%Y-%m-%d}" if p.enforced_from else "–"
-        _row(p.phase, day, *(f"{number:,}" for number in (p.packages, p.accounts, p.met, p.stopped)))
-    click.echo(f"Maintainers of such packages without an account here: {found.names_without_account:,}")
-    for person in found.stopped:
-        click.echo(
-            f"Stopped: {person.username} ({person.phase}, since {person.enforced_from:%Y-%m-%d}). {person.reason}"
-        )
-
-
-def _row(phase: str, day: str, *numbers: str) -> None:
-    click.echo(f"{phase:<12}  {day:<13}" + "".join(f"  {number:>13}" for number in numbers))
 
 
 GROUPS = (impact, mandates)

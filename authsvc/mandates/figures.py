@@ -1,27 +1,35 @@
-"""What operators look at before and after: whom the phases cover, who has a second factor, who would be stopped."""
+"""What operators look at before and after: whom the phases cover, who complies and with what, who would be stopped."""
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import distinct, func, select
+from sqlalchemy import select
 
 from authsvc import accounts
 from authsvc.core import db
-from authsvc.mandates import phases, service
-from authsvc.mandates.models import Ownership, Package, is_current
-from authsvc.policy import mandate as policy
-from authsvc.policy.mandate import Mandate
+from authsvc.core.assurance import PHISHING_RESISTANT, Factor
+from authsvc.mandates import given, membership, phases
+from authsvc.mandates.models import FiguresRow
+from authsvc.policy.cohort import Phase
+from authsvc.policy.mandate import Mandate, Strength, tells_anew
+
+HAVE = ("with_two_keys", "with_key", "with_app")  # the best an account has; what is left has nothing
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseFigures:
-    """One phase. Each account and each package counts once, in the phase that asks first."""
+    """One phase. An account counts where it is asked for something that no other phase asks as early."""
 
     phase: str
-    enforced_from: datetime | None  # None: by hand, or a phase that mandates.toml no longer names
+    strength: str
+    enforced_from: datetime | None  # None: by hand, or a phase that there is no more
     packages: int
     accounts: int
+    with_two_keys: int  # or more
+    with_key: int  # one, and whatever else
+    with_app: int  # and no key
     met: int
     stopped: int  # in force and unmet: these cannot finish a sign-in without enrolling
 
@@ -43,79 +51,140 @@ class Figures:
     as_of: datetime
     phases: tuple[PhaseFigures, ...]
     stopped: tuple[Stopped, ...]
-    names_without_account: int  # maintainers of packages of high impact who have not registered here
+    names_without_account: int  # maintainers of packages of these phases who have not registered here
 
 
-def plan(*, as_of: datetime) -> Figures:
-    """What `apply` would have given by that day, beside what stands already. Changes nothing. Raises BadPhases."""
-    covered = service.standing()
-    for account_id, mandate in service.computed(phases.current(), as_of).items():
-        both = [mandate, covered.get(account_id, mandate)]
-        covered[account_id] = policy.strictest(both) or mandate
-    return _figures(covered, as_of)
+@dataclass(frozen=True, kw_only=True)
+class DayFigures:
+    """One phase as it was on a day."""
+
+    day: date
+    phase: str
+    accounts: int
+    with_two_keys: int
+    with_key: int
+    with_app: int
+    met: int
+    stopped: int
+
+
+def plan(*, as_of: datetime, rules: tuple[Phase, ...] | None = None) -> Figures:
+    """What `apply` would have given by that day, beside what stands already. Changes nothing. Raises BadPhases.
+
+    `rules`: as if these were the phases.
+    """
+    rules = phases.current() if rules is None else rules
+    covered = _standing(as_of)
+    for phase in rules:
+        for account_id, mandate in membership.entered(phase, as_of=as_of).items():
+            covered.setdefault(account_id, []).append(mandate)
+    return _figures(covered, rules, as_of)
 
 
 def report(*, as_of: datetime) -> Figures:
     """What was given so far, and how much of it is met. Changes nothing. Raises BadPhases."""
-    return _figures(service.standing(), as_of)
+    return _figures(_standing(as_of), phases.current(), as_of)
 
 
-def _figures(covered: dict[int, Mandate], as_of: datetime) -> Figures:
-    account = accounts.AccountRow
-    names = dict(db.session().execute(select(account.id, account.username)).all()) if covered else {}
-    asked, met, stopped = Counter[str](), Counter[str](), []
-    for account_id, mandate in covered.items():
-        asked[mandate.phase] += 1
-        kinds = frozenset(a.kind for a in accounts.enrolled(account_id, now=as_of))
-        if mandate.satisfied_by(kinds):
-            met[mandate.phase] += 1
-        elif mandate.in_force(as_of):
-            stopped.append(
-                Stopped(
-                    username=names[account_id],
-                    phase=mandate.phase,
-                    reason=mandate.reason,
-                    enforced_from=mandate.enforced_from,
-                )
-            )
-    packages, dates = _packages_by_phase(), {phase.name: phase.enforced_from for phase in phases.current()}
-    kept_out = Counter(person.phase for person in stopped)
+def adoption() -> list[DayFigures]:
+    """What was kept of each day, oldest first."""
+    rows = db.session().scalars(select(FiguresRow).order_by(FiguresRow.day, FiguresRow.id))
+    return [
+        DayFigures(
+            day=row.day,
+            phase=row.phase,
+            accounts=row.accounts,
+            with_two_keys=row.with_two_keys,
+            with_key=row.with_key,
+            with_app=row.with_app,
+            met=row.met,
+            stopped=row.stopped,
+        )
+        for row in rows
+    ]
+
+
+def keep(*, now: datetime) -> bool:
+    """Keep today's figures, once a day. In transactions of its own. False when they are kept. Raises BadPhases."""
+    day = now.date()
+    with db.snapshot():
+        if db.session().scalar(select(FiguresRow.id).where(FiguresRow.day == day).limit(1)) is not None:
+            return False
+        found = report(as_of=now)
+    names = ("phase", "accounts", *HAVE, "met", "stopped")
+    rows = [{"day": day} | {name: getattr(row, name) for name in names} for row in found.phases]
+    if rows:
+        with db.transaction():
+            new = db.upsert(FiguresRow).on_conflict_do_nothing(index_elements=[FiguresRow.day, FiguresRow.phase])
+            db.session().connection().execute(new, rows)
+    return True
+
+
+def _standing(as_of: datetime) -> dict[int, list[Mandate]]:
+    return {account_id: [one.mandate for one in mandates] for account_id, mandates in given.of_all(as_of=as_of).items()}
+
+
+def best(enrolled: Collection[Factor]) -> str | None:
+    """The best of `HAVE` that these authenticators are; None of none."""
+    keys = sum(kind in PHISHING_RESISTANT for kind in enrolled)
+    if keys:
+        return "with_two_keys" if keys > 1 else "with_key"
+    return "with_app" if enrolled else None
+
+
+def _figures(covered: dict[int, list[Mandate]], rules: tuple[Phase, ...], as_of: datetime) -> Figures:
+    enrolled = accounts.enrolled_by_account() if covered else {}
+    counts, stopped, strengths = Counter[tuple[str, str]](), [], dict[str, str]()
+    for account_id, mandates in covered.items():
+        kinds = enrolled.get(account_id, [])
+        for mandate in mandates:
+            if len(mandates) > 1 and not tells_anew(mandate, [m for m in mandates if m is not mandate]):
+                continue
+            strengths.setdefault(mandate.phase, mandate.strength.value)
+            counts[mandate.phase, "accounts"] += 1
+            counts[mandate.phase, best(kinds) or ""] += 1
+            if mandate.satisfied_by(kinds):
+                counts[mandate.phase, "met"] += 1
+            elif mandate.in_force(as_of):
+                counts[mandate.phase, "stopped"] += 1
+                stopped.append((account_id, mandate))
+    packages, known = membership.packages_in(rules), {phase.name: phase for phase in rules}
     rows = (
         PhaseFigures(
             phase=name,
-            enforced_from=dates.get(name),
-            packages=packages[name],
-            accounts=asked[name],
-            met=met[name],
-            stopped=kept_out[name],
+            strength=known[name].strength.value if name in known else strengths[name],
+            enforced_from=known[name].enforced_from if name in known else None,
+            packages=packages.get(name, 0),
+            **{what: counts[name, what] for what in ("accounts", *HAVE, "met", "stopped")},
         )
-        for name in [*dates, *sorted(asked.keys() - dates.keys())]
+        for name in [*known, *sorted(strengths.keys() - known.keys())]
     )
     return Figures(
         as_of=as_of,
         phases=tuple(rows),
-        stopped=tuple(sorted(stopped, key=lambda person: (person.enforced_from, person.username))),
-        names_without_account=_names_without_account(),
+        stopped=_people(stopped),
+        names_without_account=membership.names_without_account(rules),
     )
 
 
-def _packages_by_phase() -> Counter[str]:
-    """Packages of high impact by the phase they belong to, announced or not."""
-    all_phases = phases.current()
-    last_word = max((phase.announced for phase in all_phases), default=None)
-    found: Counter[str] = Counter()
-    if last_word is not None:
-        for row in db.session().execute(select(*service.FIGURES).where(Package.high_impact, is_current(Package))):
-            phase = policy.phase_of(service.impact(row), all_phases, last_word)
-            if phase is not None:
-                found[phase.name] += 1
-    return found
-
-
-def _names_without_account() -> int:
-    count = (
-        select(func.count(distinct(Ownership.account)))
-        .join(Package, (Package.ecosystem == Ownership.ecosystem) & (Package.name == Ownership.package))
-        .where(Ownership.account_id.is_(None), Package.high_impact, is_current(Ownership), is_current(Package))
+def _people(stopped: Iterable[tuple[int, Mandate]]) -> tuple[Stopped, ...]:
+    account, pairs = accounts.AccountRow, list(stopped)
+    rows = db.session().execute(select(account.id, account.username)) if pairs else ()
+    names = {row.id: row.username for row in rows}
+    people = (
+        Stopped(
+            username=names[account_id],
+            phase=mandate.phase,
+            reason=mandate.reason,
+            enforced_from=mandate.enforced_from,
+        )
+        for account_id, mandate in pairs
     )
-    return db.session().scalars(count).one()
+    return tuple(sorted(people, key=lambda person: (person.enforced_from, person.username, person.phase)))
+
+
+STRENGTH_WORDS = {
+    Strength.ANY_SECOND_FACTOR.value: "any second step",
+    Strength.PHISHING_RESISTANT.value: "key or passkey",
+    Strength.TWO_PHISHING_RESISTANT.value: "two keys or passkeys",
+}

@@ -6,9 +6,8 @@ from datetime import datetime
 from sqlalchemy import and_, case, func, select
 
 from authsvc.core import db
-from authsvc.mandates.models import Ownership, Package, is_current
-from authsvc.mandates.service import FIGURES
-from authsvc.mandates.service import impact as impact_of
+from authsvc.mandates.models import FIGURES, Ownership, Package, is_current
+from authsvc.mandates.models import impact as impact_of
 from authsvc.policy.mandate import HIGH_DEPENDENTS, HIGH_WEEKLY_DOWNLOADS, Impact
 from authsvc.policy.recovery import reach
 

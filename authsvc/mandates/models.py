@@ -1,6 +1,7 @@
 """Rows of packages, of who maintains them, and of the mandates that follow."""
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -18,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc.core.db import BigId, Row
+from authsvc.policy.mandate import Impact
 
 MAX_REASON = 500
 
@@ -103,17 +105,86 @@ def is_current(table: type[Package] | type[Ownership]) -> ColumnElement[bool]:
 
 
 class MandateRow(Row):
-    """A mandate given to an account: at most one computed and one by hand. The date may come nearer, never later."""
+    """A mandate given to an account: one for each phase that covers it, and by hand one for each strength.
+
+    What it asks for may grow and its date come nearer, never the other way round. Whoever leaves a phase keeps the row,
+    ended: it says that the account once had a mandate, and it is taken up again when they return.
+    """
 
     __tablename__ = "mandates"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
-    source: Mapped[str] = mapped_column(String(10))  # computed | by_hand
-    phase: Mapped[str] = mapped_column(String(40))
+    source: Mapped[str] = mapped_column(String(40))  # the phase; by_hand, for_keys or two_keys
+    phase: Mapped[str] = mapped_column(String(40))  # as people read it
+    strength: Mapped[str] = mapped_column(String(24))
     reason: Mapped[str] = mapped_column(String(MAX_REASON))
     enforced_from: Mapped[datetime]
     set_by: Mapped[str] = mapped_column(String(40))
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime]  # given, brought forward or strengthened
+    below_since: Mapped[datetime | None]  # out of the phase's reach since then, without a break
+    ended_at: Mapped[datetime | None]
+    tell_at: Mapped[datetime | None] = mapped_column(index=True)  # the next moment that its owner hears of; null: none
 
     __table_args__ = (UniqueConstraint("account_id", "source"),)
+
+
+class PhaseRow(Row):
+    """What a phase was from a moment on. Rows are only ever added: the newest of a name counts (decision 0031)."""
+
+    __tablename__ = "mandate_phases"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(40), index=True)
+    rule: Mapped[dict[str, Any] | None]  # as in mandates.toml, times in ISO 8601; null: taken away
+    reason: Mapped[str] = mapped_column(String(MAX_REASON))
+    set_by: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[datetime]
+
+
+class ExemptionRow(Row):
+    """Nothing is asked of an account between two moments. Who weakens protection so stands in POLICY 13."""
+
+    __tablename__ = "mandate_exemptions"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    reason: Mapped[str] = mapped_column(String(MAX_REASON))
+    set_by: Mapped[str] = mapped_column(String(80))
+    created_at: Mapped[datetime]
+    starts_at: Mapped[datetime]
+    until: Mapped[datetime]
+    ended_at: Mapped[datetime | None]  # taken back before its time
+
+
+class FiguresRow(Row):
+    """What a phase looked like on a day, kept so that adoption can be shown over time."""
+
+    __tablename__ = "mandate_figures"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    day: Mapped[date]
+    phase: Mapped[str] = mapped_column(String(40))
+    accounts: Mapped[int]
+    with_two_keys: Mapped[int]
+    with_key: Mapped[int]  # one, and whatever else
+    with_app: Mapped[int]  # and no key
+    met: Mapped[int]
+    stopped: Mapped[int]
+
+    __table_args__ = (UniqueConstraint("day", "phase"),)
+
+
+FIGURES = (
+    Package.weekly_downloads,
+    Package.dependents,
+    Package.weekly_ge_1m,
+    Package.dependents_ge_500,
+    Package.rank,
+    Package.dependents_rank,
+)
+
+
+def impact(row: Any) -> Impact:
+    """The figures of a result that holds `FIGURES`."""
+    return Impact(**{column.key: getattr(row, column.key) for column in FIGURES})

@@ -1,13 +1,13 @@
 """Endpoints for programs: discovery, keys, tokens, userinfo, introspection, revocation, device authorization."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from flask import Response, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from authsvc import audit, browser_actions, holds, tokens
+from authsvc import audit, browser_actions, holds, mandates, tokens
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import Acr, Action
@@ -227,8 +227,20 @@ def introspect() -> ResponseReturnValue:
             acr=found.acr.value,
             amr=sorted(found.amr),
             hold=holds.current(found.account_id, now=now) is not None,
+            **_mandate(found.account_id, now),
         )
     )
+
+
+def _mandate(account_id: int, now: datetime) -> dict[str, Any]:
+    """The member `mandate` of accounts that have one: what is asked, from when, and whether it is met."""
+    mandate = mandates.ahead(account_id, now=now)
+    met = mandate is None
+    mandate = mandate or mandates.upcoming(account_id, now=now)
+    if mandate is None:
+        return {}
+    begins = int(mandate.enforced_from.timestamp())
+    return {"mandate": {"strength": mandate.strength.value, "enforced_from": begins, "met": met}}
 
 
 @bp.post("/oauth2/revoke")

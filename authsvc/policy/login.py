@@ -3,12 +3,13 @@
 Facts in, decision out. `login.service` gathers the facts and applies the decision.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
 from authsvc.core.assurance import AUTHENTICATORS, FIRST_FACTORS, PHISHING_RESISTANT, Acr, Factor
 from authsvc.policy.hold import HoldCause
-from authsvc.policy.mandate import Mandate, Strength
+from authsvc.policy.mandate import Mandate
 
 
 class Mailbox(StrEnum):
@@ -27,7 +28,7 @@ def second_factors(enrolled: frozenset[Factor], *, mandate: Mandate | None, keys
     """
     if enrolled and keys_only:
         return PHISHING_RESISTANT
-    kinds = {kind for kind in enrolled if mandate is not None and mandate.satisfied_by(frozenset({kind}))}
+    kinds = enrolled & mandate.strength.kinds if mandate is not None else frozenset[Factor]()
     usable: set[Factor] = set()
     for kind in kinds or enrolled:
         usable |= PHISHING_RESISTANT if kind in PHISHING_RESISTANT else {kind}
@@ -35,11 +36,12 @@ def second_factors(enrolled: frozenset[Factor], *, mandate: Mandate | None, keys
 
 
 def keys_alone(enrolled: frozenset[Factor], *, mandate: Mandate | None, keys_only: bool) -> bool:
-    """Are keys and passkeys the only proofs of this account? Its owner said so, or a mandate that is met does.
+    """Are keys and passkeys the only proofs of this account? Its owner said so, or a mandate does once there is one.
 
-    Before such a mandate is met, weaker ones are needed to enrol what it asks for. Source: decision 0018.
+    Before, weaker ones are needed to enrol what it asks for; a second key is enrolled with the first. Source: decision
+    0018.
     """
-    asked_for = mandate is not None and mandate.strength is Strength.PHISHING_RESISTANT
+    asked_for = mandate is not None and mandate.strength.for_keys
     return keys_only or (asked_for and bool(enrolled & PHISHING_RESISTANT))
 
 
@@ -50,7 +52,7 @@ class LoginFacts:
     proved: frozenset[Factor] = frozenset()
     senior: frozenset[Factor] = frozenset()  # those of `proved` whose authenticator is senior
     frozen: bool = False
-    enrolled: frozenset[Factor] = frozenset()  # kinds in the register: TOTP, SECURITY_KEY, PASSKEY
+    enrolled: Collection[Factor] = ()  # by authenticator: TOTP, SECURITY_KEY, PASSKEY
     code_also_needed: bool = False  # 20 wrong second factors in a row (POLICY 7)
     mailbox: Mailbox = Mailbox.GOOD
     mailbox_checked: bool = False
@@ -59,13 +61,15 @@ class LoginFacts:
     password_must_change: bool = False
     password_replaced: bool = False  # in this sign-in, because it had to be
     mandate: Mandate | None = None  # only when in force
+    rehearsal: Mandate | None = None  # one that is not yet, in a brown-out
+    postponed: bool = False  # "not today" was said in this sign-in
     keys_only: bool = False  # the owner switched weaker second steps off
     attested: bool = False  # one of `senior` is hardware whose attestation was verified
     long_absent: bool = False  # no sign-in for 12 months
 
     def sufficient(self) -> frozenset[Factor]:
         """Second factors that will do."""
-        return second_factors(self.enrolled, mandate=self.mandate, keys_only=self.keys_only)
+        return second_factors(frozenset(self.enrolled), mandate=self.mandate, keys_only=self.keys_only)
 
     def acr(self) -> Acr:
         """The strength reached. Junior authenticators and recovery codes sign in and raise nothing (POLICY 1, 3)."""
@@ -122,9 +126,10 @@ class ReplacePassword:
 
 @dataclass(frozen=True)
 class EnrolFactor:
-    """A mandate asks for a factor that is not enrolled yet."""
+    """A mandate asks for a factor that is not enrolled yet. In a brown-out its owner may say "not today"."""
 
     mandate: Mandate
+    may_postpone: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,8 @@ def next_step(facts: LoginFacts) -> Step:
         return ReplacePassword()
     if facts.mandate is not None and not facts.mandate.satisfied_by(facts.enrolled):
         return EnrolFactor(facts.mandate)
+    if facts.rehearsal is not None and not facts.postponed and not facts.rehearsal.satisfied_by(facts.enrolled):
+        return EnrolFactor(facts.rehearsal, may_postpone=True)
     return Complete(acr=facts.acr(), hold=facts.hold_cause())
 
 

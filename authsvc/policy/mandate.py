@@ -1,27 +1,51 @@
 """Mandates: must this account have a second factor, of which strength, and from when?
 
-Facts in, decision out. `mandates` gathers what accounts own and writes down what is decided here.
-Once given, a mandate never weakens by itself: losing impact changes nothing (POLICY 12; a hysteresis is to come).
+Facts in, decision out. `mandates` gathers what accounts own and writes down what is decided here; whom a phase of the
+roll-out covers stands in `policy.cohort`, what its day brings in `policy.mandate_days`. Source: POLICY 12.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
 
 from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Factor
 
-# npm's definition of high impact, which made a second factor mandatory there in 2022.
+# npm's definition of high impact, which made a second factor mandatory there in 2022. The data's flags mean the same.
 HIGH_WEEKLY_DOWNLOADS = 1_000_000
 HIGH_DEPENDENTS = 500
 
 
 class Strength(StrEnum):
-    """What a mandate asks for."""
+    """What a mandate asks for. Order of definition is order of strength: who meets one meets all before it."""
 
     ANY_SECOND_FACTOR = "any_second_factor"
     PHISHING_RESISTANT = "phishing_resistant"  # a key or passkey: the top tier
+    TWO_PHISHING_RESISTANT = "two_phishing_resistant"  # two of those, so that losing one locks nobody out
+
+    @property
+    def kinds(self) -> frozenset[Factor]:
+        """The authenticators that count. A recovery code never does (POLICY 1)."""
+        return AUTHENTICATORS if self is Strength.ANY_SECOND_FACTOR else PHISHING_RESISTANT
+
+    @property
+    def number(self) -> int:
+        """How many of them it takes."""
+        return 2 if self is Strength.TWO_PHISHING_RESISTANT else 1
+
+    @property
+    def for_keys(self) -> bool:
+        """True when an app does not do."""
+        return self is not Strength.ANY_SECOND_FACTOR
+
+    @property
+    def rank(self) -> int:
+        """Larger is stronger."""
+        return list(Strength).index(self)
+
+    def satisfied_by(self, enrolled: Collection[Factor]) -> bool:
+        """True when these authenticators will do. Two of one kind count twice in a list, once in a set."""
+        return sum(kind in self.kinds for kind in enrolled) >= self.number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +61,13 @@ class Mandate:
         """True from the very second of the date on."""
         return self.enforced_from <= now
 
-    def satisfied_by(self, kinds: frozenset[Factor]) -> bool:
-        """True when one of these kinds will do. A recovery code never does (POLICY 1)."""
-        match self.strength:
-            case Strength.ANY_SECOND_FACTOR:
-                return bool(kinds & AUTHENTICATORS)
-            case Strength.PHISHING_RESISTANT:
-                return bool(kinds & PHISHING_RESISTANT)
-        assert_never(self.strength)
+    def satisfied_by(self, enrolled: Collection[Factor]) -> bool:
+        """True when these authenticators will do; see `Strength.satisfied_by`."""
+        return self.strength.satisfied_by(enrolled)
+
+    def covers(self, other: "Mandate") -> bool:
+        """True when whoever meets this one meets the other as well, and no later."""
+        return self.strength.rank >= other.strength.rank and self.enforced_from <= other.enforced_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,66 +115,46 @@ class Owned:
     impact: Impact
 
 
-@dataclass(frozen=True, kw_only=True)
-class Phase:
-    """One step of the roll-out: whom it covers and from when. Nothing is written or mailed before `announced`."""
-
-    name: str
-    top: int | None  # packages of this rank or better in their ecosystem; None: every package of high impact
-    announced: datetime
-    enforced_from: datetime
-
-    def covers(self, impact: Impact) -> bool:
-        """True for a package of high impact that ranks high enough."""
-        return impact.is_high and (self.top is None or impact.best_rank <= self.top)
-
-
-_ANNOUNCED = datetime(2021, 12, 7, tzinfo=UTC)
-# npm's history, in force unless the operator sets other dates.
-PHASES = (
-    Phase(name="top-100", top=100, announced=_ANNOUNCED, enforced_from=datetime(2022, 2, 1, tzinfo=UTC)),
-    Phase(name="top-500", top=500, announced=_ANNOUNCED, enforced_from=datetime(2022, 5, 31, tzinfo=UTC)),
-    Phase(name="high-impact", top=None, announced=_ANNOUNCED, enforced_from=datetime(2022, 11, 1, tzinfo=UTC)),
-)
-
-
-def phase_of(impact: Impact, phases: Iterable[Phase], now: datetime) -> Phase | None:
-    """The announced phase that covers such a package: the earliest, of several on one day the narrowest."""
-    covering = (phase for phase in phases if phase.announced <= now and phase.covers(impact))
-    return min(covering, key=_phase_order, default=None)
-
-
-def required(owned: Iterable[Owned], phases: Iterable[Phase], now: datetime) -> Mandate | None:
-    """The mandate that follows from the packages an account owns, or None.
-
-    The earliest phase counts. Of the packages in it the one of the best rank is the reason, whatever their order.
-    Source: POLICY 12; npm's phases.
-    """
-    phases = tuple(phases)
-    covered = [(phase, package) for package in owned if (phase := phase_of(package.impact, phases, now))]
-    if not covered:
-        return None
-    phase, package = min(covered, key=lambda pair: (_phase_order(pair[0]), _use(pair[1])))
-    return Mandate(phase=phase.name, reason=reason(package), enforced_from=phase.enforced_from)
-
-
 def strictest(mandates: Iterable[Mandate]) -> Mandate | None:
-    """Of several mandates the one that asks first; None of none. The order given never matters."""
-    return min(mandates, key=lambda m: (m.enforced_from, m.phase, m.reason), default=None)
+    """Of several mandates the one that asks first, then for most; None of none. The order given never matters."""
+    return min(mandates, key=lambda m: (m.enforced_from, -m.strength.rank, m.phase, m.reason), default=None)
 
 
 def strongest(mandates: Iterable[Mandate]) -> Mandate | None:
     """Of several mandates in force the one that asks for most, then first; None of none."""
-    return min(
-        mandates,
-        key=lambda m: (m.strength is not Strength.PHISHING_RESISTANT, m.enforced_from, m.phase, m.reason),
-        default=None,
+    return min(mandates, key=lambda m: (-m.strength.rank, m.enforced_from, m.phase, m.reason), default=None)
+
+
+def governing(mandates: Iterable[Mandate], now: datetime) -> Mandate | None:
+    """What holds for an account: the strongest in force, else the one that asks first; None of none."""
+    given = list(mandates)
+    return strongest(m for m in given if m.in_force(now)) or strictest(given)
+
+
+def first_unmet(mandates: Iterable[Mandate], enrolled: Collection[Factor]) -> Mandate | None:
+    """The mandate whose day is the next that these authenticators do not meet, in force or to come; None of none."""
+    return strictest(m for m in mandates if not m.satisfied_by(enrolled))
+
+
+def tells_anew(mandate: Mandate, others: Iterable[Mandate]) -> bool:
+    """Does this mandate ask its owner for anything that the others do not ask already, as early?
+
+    Of two that ask for the same by the same day, the first by name speaks.
+    """
+    return not any(
+        other.covers(mandate) and (not mandate.covers(other) or other.phase < mandate.phase) for other in others
     )
 
 
-def may_keep_only(kinds_left: frozenset[Factor], mandate: Mandate | None, now: datetime) -> bool:
-    """May an account be left with these kinds? Not when a mandate in force is met by none of them."""
-    return mandate is None or not mandate.in_force(now) or mandate.satisfied_by(kinds_left)
+def may_keep_only(left: Collection[Factor], mandates: Iterable[Mandate], *, once: bool, now: datetime) -> bool:
+    """May an account be left with these authenticators?
+
+    Not when a mandate in force is met by none of them, nor without any where one was in force `once`: what it asked for
+    weakens with the account's reach, the last authenticator stays. Source: POLICY 12.
+    """
+    if once and not Strength.ANY_SECOND_FACTOR.satisfied_by(left):
+        return False
+    return all(mandate.satisfied_by(left) for mandate in mandates if mandate.in_force(now))
 
 
 _ECOSYSTEM_NAMES = {"pypi": "PyPI"}
@@ -160,21 +163,13 @@ _ECOSYSTEM_NAMES = {"pypi": "PyPI"}
 def reason(package: Owned) -> str:
     """Why this package calls for a second factor, as a sentence to whoever maintains it."""
     impact, ecosystem = package.impact, _ECOSYSTEM_NAMES.get(package.ecosystem, package.ecosystem)
-    if impact.many_downloads:
-        what = "is downloaded 1,000,000 times a week or more"
-        if impact.weekly_downloads is not None:
-            what = f"is downloaded {impact.weekly_downloads:,} times a week"
-    else:
-        what = "is needed by 500 other packages or more"
-        if impact.dependents is not None:
-            what = f"is needed by {impact.dependents:,} other packages"
-    return f"The {ecosystem} package {package.name}, which you maintain, {what}."
-
-
-def _phase_order(phase: Phase) -> tuple[datetime, float]:
-    return phase.enforced_from, float("inf") if phase.top is None else phase.top
-
-
-def _use(package: Owned) -> tuple[float, int, str, str]:
-    impact = package.impact  # ranks first: many packages have one and no number
-    return impact.best_rank, -(impact.weekly_downloads or 0), package.ecosystem, package.name
+    subject = f"The {ecosystem} package {package.name}, which you maintain,"
+    if impact.weekly_downloads is None and impact.many_downloads:
+        return f"{subject} is downloaded 1,000,000 times a week or more."
+    if impact.dependents is None and impact.many_dependents and not impact.many_downloads:
+        return f"{subject} is needed by 500 other packages or more."
+    if impact.many_downloads or (impact.weekly_downloads and not impact.many_dependents):
+        return f"{subject} is downloaded {impact.weekly_downloads:,} times a week."
+    if impact.dependents:
+        return f"{subject} is needed by {impact.dependents:,} other packages."
+    return f"{subject} is one that others rely on."

@@ -103,7 +103,7 @@ def read_mandate(account: str) -> ResponseReturnValue:
     mandate = mandates.upcoming(found.id, now=now) if found else None
     if found is None or mandate is None:
         return jsonify(account=account.lower(), mandate=None)
-    kinds = frozenset(a.kind for a in accounts.enrolled(found.id, now=now))
+    kinds = [a.kind for a in accounts.enrolled(found.id, now=now)]
     return jsonify(
         account=found.username,
         mandate={

@@ -11,6 +11,7 @@ from authsvc import accounts, holds, mandates, sessions
 from authsvc.accounts.models import Authenticator as AuthenticatorRow
 from authsvc.core import crypto, db
 from authsvc.core.assurance import Acr, Factor
+from authsvc.policy.mandate import Strength
 from authsvc.recovery.models import ResetLink
 from tests.authenticator import Authenticator
 from tests.conftest import Clock
@@ -183,10 +184,10 @@ def test_a_mandate_for_keys_is_met_by_no_app_and_from_then_on_takes_no_code(
 ) -> None:
     # Given an account with an app, which a mandate for any second step covers already
     bob, key = make_account("bob", totp_app=True), Authenticator()
-    for keys_alone in (False, True):
+    for strength in (Strength.ANY_SECOND_FACTOR, Strength.PHISHING_RESISTANT):
         with app.test_request_context(), db.transaction():
             assert mandates.require(
-                bob.id, from_=clock.now, reason="Signs", set_by="operator", keys_alone=keys_alone, now=clock.now
+                bob.id, from_=clock.now, reason="Signs", set_by="operator", strength=strength, now=clock.now
             )
     assert "a key or passkey" in outbox.to(bob.email)[-1].get_content()
     # When its owner signs in with the app, then the sign-in goes on once a key is enrolled, and an app is not offered

@@ -111,8 +111,26 @@ def test_the_report_counts_what_was_given(few: Flask) -> None:
 def test_people_read_a_table(few: Flask) -> None:
     lines = run(few, "plan").stdout.splitlines()
     assert lines[0] == "As of 24 November 2026, 12:00 UTC"
-    assert lines[1].split() == ["phase", "enforced", "from", "packages", "accounts", "second", "factor", "stopped"]
-    assert lines[2].split() == ["top-100", "2022-02-01", "2", "1", "0", "1"]
+    assert lines[1].split() == (
+        [
+            "phase",
+            "enforced",
+            "from",
+            "asks",
+            "for",
+            "packages",
+            "accounts",
+            "two",
+            "keys",
+            "one",
+            "key",
+            "app",
+            "nothing",
+            "stopped",
+        ]
+    )
+    assert lines[2].split() == ["top-100", "2022-02-01", "any", "second", "step", "2", "1", "0", "0", "0", "1", "1"]
+    assert lines[3].split() == ["top-500", "2022-05-31", "any", "second", "step", "2", "2", "0", "0", "1", "1", "1"]
     assert lines[5] == "Maintainers of such packages without an account here: 1"
     assert lines[6].startswith("Stopped: ada (top-100, since 2022-02-01). The npm package semver, which you maintain,")
 
@@ -181,7 +199,7 @@ def test_unusable_phases_are_named_and_exit_with_1(app: Flask, command: str) -> 
     (app.extensions["authsvc.settings"].instance / "mandates.toml").write_text("[top-1]\n")
     result = run(app, command)
     assert result.exit_code == 1
-    assert "mandates.toml names the unknown phase 'top-1'" in result.stderr
+    assert "mandates.toml, [top-1]: give enforced_from" in result.stderr
 
 
 def test_the_authsvc_command_knows_them(app: Flask) -> None:

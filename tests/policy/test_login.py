@@ -232,6 +232,30 @@ def test_a_mandate_for_keys_takes_the_app_until_a_key_is_enrolled_and_then_no_mo
     assert keys_alone(enrolled | {KEY}, mandate=KEYS_MANDATE, keys_only=False)
 
 
+def test_a_mandate_for_two_keys_asks_for_the_second_with_the_first_and_then_completes() -> None:
+    two = replace(MANDATE, strength=Strength.TWO_PHISHING_RESISTANT)
+    with_key = LoginFacts(proved=frozenset({PASSWORD, KEY}), enrolled=(KEY, TOTP), mandate=two)
+    assert next_step(with_key) == EnrolFactor(two)
+    assert next_step(replace(with_key, proved=frozenset({PASSWORD, TOTP}))) == AskSecondFactor(PHISHING_RESISTANT)
+    assert keys_alone(frozenset({KEY, TOTP}), mandate=two, keys_only=False)
+    assert isinstance(next_step(replace(with_key, enrolled=(KEY, KEY))), Complete)
+
+
+def test_a_brown_out_asks_last_and_takes_not_today_for_an_answer() -> None:
+    facts = replace(WITH_PASSWORD, rehearsal=MANDATE)
+    assert next_step(facts) == AskEmailCode()
+    asked = replace(facts, mailbox_checked=True)
+    assert next_step(asked) == EnrolFactor(MANDATE, may_postpone=True)
+    assert isinstance(next_step(replace(asked, postponed=True)), Complete)
+    met = replace(asked, enrolled=(TOTP,), proved=frozenset({PASSWORD, TOTP}))
+    assert isinstance(next_step(met), Complete)
+
+
+def test_nothing_in_force_is_put_off_by_not_today() -> None:
+    facts = replace(WITH_PASSWORD, mailbox_checked=True, mandate=MANDATE, rehearsal=MANDATE, postponed=True)
+    assert next_step(facts) == EnrolFactor(MANDATE)
+
+
 def test_keys_alone_are_asked_for_also_when_the_last_one_is_gone() -> None:
     assert second_factors(frozenset({TOTP}), mandate=None, keys_only=True) == PHISHING_RESISTANT
     assert second_factors(frozenset(), mandate=None, keys_only=True) == frozenset()

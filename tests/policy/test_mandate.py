@@ -1,47 +1,60 @@
-"""The mandate policy: who is covered, why, from when, and what meets it."""
+"""The mandate policy: what meets a mandate, which of several holds, and what may be removed."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain, combinations, permutations
+from itertools import chain, combinations, combinations_with_replacement
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from authsvc.core.assurance import AUTHENTICATORS, Factor
+from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Factor
 from authsvc.policy.mandate import (
-    PHASES,
     Impact,
     Mandate,
     Owned,
-    Phase,
     Strength,
+    first_unmet,
+    governing,
     may_keep_only,
-    phase_of,
     reason,
-    required,
     strictest,
+    strongest,
+    tells_anew,
 )
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
-TOP_100, TOP_500, HIGH = (
-    Phase(name="top-100", top=100, announced=NOON, enforced_from=NOON + timedelta(days=30)),
-    Phase(name="top-500", top=500, announced=NOON, enforced_from=NOON + timedelta(days=60)),
-    Phase(name="high-impact", top=None, announced=NOON, enforced_from=NOON + timedelta(days=90)),
-)
-OURS = (TOP_100, TOP_500, HIGH)
-POPULAR = Impact(weekly_downloads=2_400_000, rank=50)
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+ANY, KEY, TWO_KEYS = Strength
+TOTP, PASSKEY, SECURITY_KEY = Factor.TOTP, Factor.PASSKEY, Factor.SECURITY_KEY
 MANDATE = Mandate(phase="top-100", reason="left-pad", enforced_from=NOON)
-
-
-def owned(name: str = "left-pad", impact: Impact = POPULAR, ecosystem: str = "npm") -> Owned:
-    """A package."""
-    return Owned(ecosystem=ecosystem, name=name, impact=impact)
+MANDATES = st.lists(
+    st.builds(
+        Mandate,
+        phase=st.sampled_from(["top-100", "top-500", "all"]),
+        reason=st.sampled_from(["left-pad", "right-pad"]),
+        enforced_from=st.integers(-3, 3).map(lambda days: NOON + days * DAY),
+        strength=st.sampled_from(Strength),
+    ),
+    max_size=5,
+)
 
 
 def every_set_of_kinds() -> list[frozenset[Factor]]:
     """Every subset of the factors there are."""
     kinds = sorted(Factor)
     return [frozenset(c) for c in chain.from_iterable(combinations(kinds, n) for n in range(len(kinds) + 1))]
+
+
+def every_few_authenticators() -> list[tuple[Factor, ...]]:
+    """Up to three authenticators, of one kind or several."""
+    kinds = sorted(Factor)
+    return [c for n in range(4) for c in combinations_with_replacement(kinds, n)]
+
+
+def owned(impact: Impact, ecosystem: str = "npm") -> Owned:
+    """A package called left-pad."""
+    return Owned(ecosystem=ecosystem, name="left-pad", impact=impact)
 
 
 @pytest.mark.parametrize(
@@ -54,133 +67,38 @@ def every_set_of_kinds() -> list[frozenset[Factor]]:
         (Impact(dependents=500), True),
         (Impact(weekly_downloads=0, dependents=500), True),
         (Impact(weekly_downloads=1_000_000, dependents=0), True),
-    ],
-)
-def test_a_million_downloads_or_500_dependents_are_high_impact(impact: Impact, high: bool) -> None:
-    assert impact.is_high is high
-
-
-@pytest.mark.parametrize(
-    ("impact", "high"),
-    [
         (Impact(weekly_ge_1m=True), True),
         (Impact(weekly_ge_1m=False), False),
         (Impact(dependents_ge_500=True), True),
-        (Impact(dependents_ge_500=False), False),
         (Impact(weekly_ge_1m=False, dependents_ge_500=True), True),
-    ],
-)
-def test_a_flag_stands_where_the_number_is_missing(impact: Impact, high: bool) -> None:
-    assert impact.is_high is high
-
-
-@pytest.mark.parametrize(
-    ("impact", "high"),
-    [
         (Impact(weekly_downloads=999_999, weekly_ge_1m=True), False),
-        (Impact(weekly_downloads=1_000_000, weekly_ge_1m=False), True),
         (Impact(dependents=499, dependents_ge_500=True), False),
-        (Impact(dependents=500, dependents_ge_500=False), True),
     ],
 )
-def test_a_number_outweighs_its_flag(impact: Impact, high: bool) -> None:
+def test_a_million_downloads_or_500_dependents_are_high_impact_and_a_flag_stands_for_a_missing_number(
+    impact: Impact, high: bool
+) -> None:
     assert impact.is_high is high
-
-
-@pytest.mark.parametrize(
-    ("rank", "dependents_rank", "phase"),
-    [
-        (100, None, "top-100"),
-        (101, None, "top-500"),
-        (500, None, "top-500"),
-        (501, None, "high-impact"),
-        (None, None, "high-impact"),
-        (None, 100, "top-100"),
-        (501, 500, "top-500"),
-        (7, 900, "top-100"),
-    ],
-)
-def test_the_better_rank_decides_the_phase(rank: int | None, dependents_rank: int | None, phase: str) -> None:
-    found = phase_of(replace(POPULAR, rank=rank, dependents_rank=dependents_rank), OURS, NOON)
-    assert found is not None
-    assert found.name == phase
-
-
-def test_a_rank_alone_is_not_high_impact() -> None:
-    impact = Impact(weekly_downloads=999_999, rank=1, dependents_rank=1)
-    assert phase_of(impact, OURS, NOON) is None
-    assert required([owned(impact=impact)], OURS, NOON) is None
-
-
-@pytest.mark.parametrize(("early", "covered"), [(SECOND, False), (timedelta(0), True), (-SECOND, True)])
-def test_a_phase_covers_nobody_before_it_is_announced(early: timedelta, covered: bool) -> None:
-    assert (required([owned()], [TOP_100], NOON - early) is not None) is covered
-
-
-def test_who_owns_nothing_has_no_mandate() -> None:
-    assert required([], OURS, NOON) is None
-
-
-def test_a_package_gives_the_mandate_of_its_phase() -> None:
-    assert required([owned()], OURS, NOON) == Mandate(
-        phase="top-100",
-        reason="The npm package left-pad, which you maintain, is downloaded 2,400,000 times a week.",
-        enforced_from=TOP_100.enforced_from,
-        strength=Strength.ANY_SECOND_FACTOR,
-    )
-
-
-def test_the_earliest_phase_wins_in_any_order() -> None:
-    packages = [owned("low", Impact(rank=1)), owned("first", replace(POPULAR, rank=1, weekly_downloads=1_000_000))]
-    packages += [owned("busier", replace(POPULAR, rank=400)), owned("third", replace(POPULAR, rank=4000))]
-    found = {required(p, q, NOON) for p in permutations(packages) for q in permutations(OURS)}
-    assert {(m.phase, m.enforced_from) for m in found if m} == {("top-100", TOP_100.enforced_from)}
-    assert len(found) == 1
-    # A later phase that is enforced first is the stricter one.
-    sooner = replace(HIGH, enforced_from=NOON)
-    mandate = required(packages, [TOP_100, TOP_500, sooner], NOON)
-    assert mandate is not None
-    assert (mandate.phase, mandate.enforced_from) == ("high-impact", NOON)
-
-
-def test_of_phases_on_one_day_the_narrowest_is_named() -> None:
-    same_day = [replace(phase, enforced_from=NOON) for phase in OURS]
-    for order in permutations(same_day):
-        mandate = required([owned()], order, NOON)
-        assert mandate is not None
-        assert mandate.phase == "top-100"
-
-
-def test_the_best_ranked_package_is_the_reason_then_the_most_downloaded() -> None:
-    by_flag = owned("flagged", Impact(weekly_ge_1m=True, rank=2))
-    known, busiest = owned("known", POPULAR), owned("busiest", replace(POPULAR, weekly_downloads=9_000_000))
-    for packages, named in (([by_flag, known, busiest], by_flag), ([known, busiest], busiest)):
-        for order in permutations(packages):
-            mandate = required(order, OURS, NOON)
-            assert mandate is not None
-            assert mandate.reason == reason(named)
 
 
 @pytest.mark.parametrize(
     ("package", "words"),
     [
-        (owned(), "The npm package left-pad, which you maintain, is downloaded 2,400,000 times a week."),
-        (
-            owned(impact=Impact(weekly_ge_1m=True), ecosystem="pypi"),
-            "The PyPI package left-pad, which you maintain, is downloaded 1,000,000 times a week or more.",
-        ),
-        (
-            owned(impact=Impact(weekly_downloads=3, dependents=1812)),
-            "The npm package left-pad, which you maintain, is needed by 1,812 other packages.",
-        ),
-        (
-            owned(impact=Impact(dependents_ge_500=True)),
-            "The npm package left-pad, which you maintain, is needed by 500 other packages or more.",
-        ),
+        (owned(Impact(weekly_downloads=2_400_000)), "is downloaded 2,400,000 times a week."),
+        (owned(Impact(weekly_ge_1m=True)), "is downloaded 1,000,000 times a week or more."),
+        (owned(Impact(weekly_downloads=3, dependents=1812)), "is needed by 1,812 other packages."),
+        (owned(Impact(dependents_ge_500=True)), "is needed by 500 other packages or more."),
+        (owned(Impact(weekly_downloads=70_000, dependents=12)), "is downloaded 70,000 times a week."),
+        (owned(Impact(dependents=12)), "is needed by 12 other packages."),
+        (owned(Impact(rank=7)), "is one that others rely on."),
     ],
 )
 def test_the_reason_names_the_package_and_its_reach(package: Owned, words: str) -> None:
-    assert reason(package) == words
+    assert reason(package) == f"The npm package left-pad, which you maintain, {words}"
+
+
+def test_the_reason_spells_the_ecosystem_as_people_do() -> None:
+    assert reason(owned(Impact(), "pypi")).startswith("The PyPI package left-pad")
 
 
 @pytest.mark.parametrize(("late", "in_force"), [(-SECOND, False), (timedelta(0), True), (SECOND, True)])
@@ -188,26 +106,83 @@ def test_a_mandate_is_in_force_from_its_date_on(late: timedelta, in_force: bool)
     assert MANDATE.in_force(NOON + late) is in_force
 
 
-def test_any_authenticator_meets_a_mandate_and_nothing_else_does() -> None:
-    for kinds in every_set_of_kinds():
-        assert MANDATE.satisfied_by(kinds) is bool(kinds & AUTHENTICATORS)
+def test_what_meets_each_strength() -> None:
+    for enrolled in every_few_authenticators():
+        keys = sum(kind in PHISHING_RESISTANT for kind in enrolled)
+        assert ANY.satisfied_by(enrolled) is any(kind in AUTHENTICATORS for kind in enrolled)
+        assert KEY.satisfied_by(enrolled) is (keys >= 1)
+        assert TWO_KEYS.satisfied_by(enrolled) is (keys >= 2)
+        for weaker, stronger in combinations(Strength, 2):
+            assert weaker.satisfied_by(enrolled) or not stronger.satisfied_by(enrolled)
+
+
+def test_only_a_list_tells_two_passkeys_from_one() -> None:
+    assert TWO_KEYS.satisfied_by([PASSKEY, PASSKEY])
+    assert not TWO_KEYS.satisfied_by(frozenset({PASSKEY}))
+
+
+@pytest.mark.parametrize(("strength", "for_keys"), [(ANY, False), (KEY, True), (TWO_KEYS, True)])
+def test_a_strength_says_whether_an_app_will_do(strength: Strength, for_keys: bool) -> None:
+    assert strength.for_keys is for_keys is not strength.satisfied_by([TOTP])
 
 
 def test_the_last_sufficient_factor_stays_once_a_mandate_is_in_force() -> None:
     for kinds in every_set_of_kinds():
-        assert may_keep_only(kinds, None, NOON)
-        assert may_keep_only(kinds, MANDATE, NOON - SECOND)
-        assert may_keep_only(kinds, MANDATE, NOON) is bool(kinds & AUTHENTICATORS)
+        assert may_keep_only(kinds, [], once=False, now=NOON)
+        assert may_keep_only(kinds, [MANDATE], once=False, now=NOON - SECOND)
+        assert may_keep_only(kinds, [MANDATE], once=True, now=NOON) is bool(kinds & AUTHENTICATORS)
 
 
-def test_the_strictest_mandate_wins_in_any_order() -> None:
-    later = replace(MANDATE, enforced_from=NOON + SECOND, phase="a", reason="a")
-    same = replace(MANDATE, phase="top-500")
-    assert {strictest(order) for order in permutations([MANDATE, later, same])} == {MANDATE}
-    assert strictest([]) is None
+def test_of_several_mandates_in_force_each_keeps_what_it_asks_for() -> None:
+    both = [replace(MANDATE, strength=TWO_KEYS), MANDATE]
+    assert not may_keep_only([PASSKEY, TOTP], both, once=True, now=NOON)
+    assert may_keep_only([PASSKEY, SECURITY_KEY], both, once=True, now=NOON)
 
 
-def test_the_phases_as_shipped_follow_one_another_and_are_announced_first() -> None:
-    assert [phase.name for phase in PHASES] == ["top-100", "top-500", "high-impact"]
-    assert all(phase.announced < phase.enforced_from for phase in PHASES)
-    assert [p.enforced_from for p in PHASES] == sorted(p.enforced_from for p in PHASES)
+def test_whoever_once_had_a_mandate_keeps_an_authenticator_of_any_kind() -> None:
+    for kinds in every_set_of_kinds():
+        assert may_keep_only(kinds, [], once=True, now=NOON) is bool(kinds & AUTHENTICATORS)
+
+
+@given(MANDATES, st.randoms(use_true_random=False), st.integers(-4, 4))
+def test_the_strictest_mandate_wins_in_any_order(mandates: list[Mandate], order: object, days: int) -> None:
+    shuffled = list(mandates)
+    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    now = NOON + days * DAY
+    assert strictest(mandates) == strictest(shuffled)
+    assert strongest(mandates) == strongest(shuffled)
+    assert governing(mandates, now) == governing(shuffled, now)
+    found = governing(mandates, now)
+    assert (found is None) is (not mandates)
+    in_force = [m for m in mandates if m.in_force(now)]
+    if found is not None and in_force:
+        assert found.in_force(now)
+        assert found.strength.rank == max(m.strength.rank for m in in_force)
+    elif found is not None:
+        assert found.enforced_from == min(m.enforced_from for m in mandates)
+
+
+@given(MANDATES, st.lists(st.sampled_from(Factor), max_size=3), st.integers(-4, 4))
+def test_meeting_what_governs_meets_all_that_is_in_force(
+    mandates: list[Mandate], enrolled: list[Factor], days: int
+) -> None:
+    now = NOON + days * DAY
+    in_force = [m for m in mandates if m.in_force(now)]
+    if in_force:
+        found = strongest(in_force)
+        assert found is not None
+        assert found.satisfied_by(enrolled) is all(m.satisfied_by(enrolled) for m in in_force)
+    ahead = first_unmet(mandates, enrolled)
+    assert (ahead is None) is all(m.satisfied_by(enrolled) for m in mandates)
+
+
+@given(MANDATES)
+def test_what_tells_something_anew_is_enough_to_know_all(mandates: list[Mandate]) -> None:
+    different = {(m.phase, m.strength, m.enforced_from): m for m in mandates}.values()
+    by_phase = list({m.phase: m for m in different}.values())
+    telling = [m for m in by_phase if tells_anew(m, [other for other in by_phase if other is not m])]
+    for mandate in by_phase:
+        assert any(told.covers(mandate) for told in telling)
+    for one, other in combinations(telling, 2):
+        assert not one.covers(other)
+        assert not other.covers(one)

@@ -1,0 +1,137 @@
+"""Exemptions: nothing is asked of an account for a while, with a reason and an end (POLICY 13).
+
+An exemption puts the day of every mandate of the account off to its end. Staff are two people; the command line, which
+counts as one, waits a day instead.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+
+from authsvc import accounts, audit, mail
+from authsvc.audit import EventType
+from authsvc.core import db
+from authsvc.mandates.models import ExemptionRow, MandateRow
+from authsvc.policy.mandate_days import Exemption
+
+WAITS = timedelta(hours=24)  # at the command line (POLICY 13)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExemptionView:
+    """One exemption, begun or not."""
+
+    id: int
+    account_id: int
+    username: str
+    reason: str
+    set_by: str
+    created_at: datetime
+    starts_at: datetime
+    until: datetime
+
+
+def exempt(
+    account_id: int, *, reason: str, until: datetime, set_by: str, starts_at: datetime, now: datetime
+) -> ExemptionView:
+    """Ask nothing of an account until a moment. Its owner is told, the log says why and by whom."""
+    row = ExemptionRow(
+        account_id=account_id, reason=reason, set_by=set_by, created_at=now, starts_at=starts_at, until=until
+    )
+    db.session().add(row)
+    # From its start on the days are counted anew, towards the end of the exemption.
+    later = update(MandateRow).where(MandateRow.account_id == account_id)
+    later = later.where((MandateRow.tell_at.is_(None)) | (MandateRow.tell_at > starts_at))
+    db.session().execute(later.values(tell_at=starts_at))
+    audit.record(
+        EventType.MANDATE_EXEMPTED,
+        account_id=account_id,
+        at=now,
+        reason=reason,
+        starts_at=starts_at.isoformat(),
+        until=until.isoformat(),
+        by=set_by,
+    )
+    _tell(account_id, subject="Your account {} is exempt for a while", row=row, ended=False, now=now)
+    db.session().flush()
+    return next(view for view in standing(now=now) if view.id == row.id)
+
+
+def end(account_id: int, *, set_by: str, now: datetime) -> bool:
+    """Take every exemption of an account back, begun or not. False when it has none."""
+    live = update(ExemptionRow).where(
+        ExemptionRow.account_id == account_id, ExemptionRow.ended_at.is_(None), ExemptionRow.until > now
+    )
+    ids = db.session().scalars(live.values(ended_at=now).returning(ExemptionRow.id)).all()
+    if not ids:
+        return False
+    audit.record(EventType.MANDATE_EXEMPTION_ENDED, account_id=account_id, at=now, by=set_by)
+    _tell(account_id, subject="Your account {} is no longer exempt", row=None, ended=True, now=now)
+    return True
+
+
+def current(account_id: int, *, now: datetime) -> Exemption | None:
+    """The exemption in effect, the longest of several; None of none."""
+    query = (
+        select(ExemptionRow.starts_at, ExemptionRow.until)
+        .where(
+            ExemptionRow.account_id == account_id,
+            ExemptionRow.ended_at.is_(None),
+            ExemptionRow.starts_at <= now,
+            ExemptionRow.until > now,
+        )
+        .order_by(ExemptionRow.until.desc())
+        .limit(1)
+    )
+    row = db.session().execute(query).first()
+    return Exemption(starts_at=row.starts_at, until=row.until) if row else None
+
+
+def standing(*, now: datetime) -> list[ExemptionView]:
+    """Every exemption that is in effect or will be, the one that ends first first."""
+    query = (
+        select(ExemptionRow, accounts.AccountRow.username)
+        .join(accounts.AccountRow, accounts.AccountRow.id == ExemptionRow.account_id)
+        .where(ExemptionRow.ended_at.is_(None), ExemptionRow.until > now)
+        .order_by(ExemptionRow.until, ExemptionRow.id)
+    )
+    return [
+        ExemptionView(
+            id=row.id,
+            account_id=row.account_id,
+            username=username,
+            reason=row.reason,
+            set_by=row.set_by,
+            created_at=row.created_at,
+            starts_at=row.starts_at,
+            until=row.until,
+        )
+        for row, username in db.session().execute(query)
+    ]
+
+
+def of_accounts(*, as_of: datetime) -> dict[int, Exemption]:
+    """By account, the exemption in effect on a day."""
+    found: dict[int, Exemption] = {}
+    rows = select(ExemptionRow.account_id, ExemptionRow.starts_at, ExemptionRow.until).where(
+        ExemptionRow.ended_at.is_(None), ExemptionRow.starts_at <= as_of, ExemptionRow.until > as_of
+    )
+    for account_id, starts_at, until in db.session().execute(rows.order_by(ExemptionRow.until)):
+        found[account_id] = Exemption(starts_at=starts_at, until=until)
+    return found
+
+
+def _tell(account_id: int, *, subject: str, row: ExemptionRow | None, ended: bool, now: datetime) -> None:
+    username = accounts.get(account_id).username
+    mail.notify(
+        account_id,
+        "mandate_exempted",
+        subject=subject.format(username),
+        now=now,
+        username=username,
+        ended=ended,
+        reason=row.reason if row else "",
+        starts_at=row.starts_at if row else now,
+        until=row.until if row else now,
+    )

@@ -1,0 +1,169 @@
+"""Mandates that were given to accounts: read, as they hold now, and written down."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, case, exists, func, or_, select, update
+
+from authsvc import audit
+from authsvc.audit import EventType
+from authsvc.core import db
+from authsvc.mandates import exemptions
+from authsvc.mandates.models import MandateRow
+from authsvc.policy.cohort import LEAVES_AFTER
+from authsvc.policy.mandate import Mandate, Strength, tells_anew
+from authsvc.policy.mandate_days import Exemption, effective
+
+BY_HAND = {
+    Strength.ANY_SECOND_FACTOR: "by_hand",
+    Strength.PHISHING_RESISTANT: "for_keys",
+    Strength.TWO_PHISHING_RESISTANT: "two_keys",
+}
+
+_COLUMNS = (
+    MandateRow.id,
+    MandateRow.account_id,
+    MandateRow.source,
+    MandateRow.phase,
+    MandateRow.strength,
+    MandateRow.reason,
+    MandateRow.enforced_from,
+    MandateRow.created_at,
+    MandateRow.tell_at,
+)
+_LIVE = select(*_COLUMNS).where(MandateRow.account_id == bindparam("account_id"), MandateRow.ended_at.is_(None))
+_ONCE = select(
+    exists().where(
+        MandateRow.account_id == bindparam("account_id"),
+        MandateRow.enforced_from <= func.coalesce(MandateRow.ended_at, bindparam("now")),
+    )
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """One mandate of an account, with its day as it holds now."""
+
+    id: int
+    account_id: int
+    source: str
+    mandate: Mandate
+    created_at: datetime
+    tell_at: datetime | None
+    exemption: Exemption | None
+
+
+def of_account(account_id: int, *, now: datetime) -> list[Given]:
+    """What the account was given and still has. Asked at every request, so one statement where there is nothing."""
+    rows = db.execute(_LIVE, {"account_id": account_id}).all()
+    exemption = exemptions.current(account_id, now=now) if rows else None
+    return [_given(row, exemption, now) for row in rows]
+
+
+def of_all(*, as_of: datetime) -> dict[int, list[Given]]:
+    """By account, what everybody was given, as it holds on a day, without those who will have left by then."""
+    exempt = exemptions.of_accounts(as_of=as_of)
+    stay = or_(MandateRow.below_since.is_(None), MandateRow.below_since > as_of - LEAVES_AFTER)
+    live = select(*_COLUMNS).where(MandateRow.ended_at.is_(None), stay).order_by(MandateRow.id)
+    found: dict[int, list[Given]] = {}
+    for row in db.session().execute(live):
+        found.setdefault(row.account_id, []).append(_given(row, exempt.get(row.account_id), as_of))
+    return found
+
+
+def once_in_force(account_id: int, *, now: datetime) -> bool:
+    """True when a mandate is or was in force for the account, exempt or not."""
+    return bool(db.session().scalar(_ONCE, {"account_id": account_id, "now": now}))
+
+
+def _given(row: Any, exemption: Exemption | None, now: datetime) -> Given:
+    mandate = Mandate(
+        phase=row.phase, reason=row.reason, enforced_from=row.enforced_from, strength=Strength(row.strength)
+    )
+    return Given(
+        id=row.id,
+        account_id=row.account_id,
+        source=row.source,
+        mandate=effective(mandate, exemption, now),
+        created_at=row.created_at,
+        tell_at=row.tell_at,
+        exemption=exemption,
+    )
+
+
+def give(account_id: int, mandate: Mandate, *, source: str, set_by: str, quiet: bool = False, now: datetime) -> bool:
+    """Write a mandate down, to be told at once. False when one of this source asks for as much, as early, already.
+
+    One statement decides whether it is new, so of two who give at once only one does. A date never moves back and a
+    strength never sinks (POLICY 13). `quiet`: nothing of it goes into the account's log.
+    """
+    weaker = [strength.value for strength in Strength if strength.rank < mandate.strength.rank]
+    row = {"phase": mandate.phase, "reason": mandate.reason, "enforced_from": mandate.enforced_from}
+    row |= {"strength": mandate.strength.value, "set_by": set_by, "created_at": now, "tell_at": now}
+    new = db.upsert(MandateRow).values(account_id=account_id, source=source, **row)
+    ended = MandateRow.ended_at.is_not(None)
+    told: dict[str, Any] = {name: new.excluded[name] for name in row} | {"ended_at": None, "below_since": None}
+    told["enforced_from"] = case(
+        (or_(ended, MandateRow.enforced_from > new.excluded.enforced_from), new.excluded.enforced_from),
+        else_=MandateRow.enforced_from,
+    )
+    told["strength"] = case(
+        (or_(ended, MandateRow.strength.in_(weaker)), new.excluded.strength), else_=MandateRow.strength
+    )
+    stricter = new.on_conflict_do_update(
+        index_elements=[MandateRow.account_id, MandateRow.source],
+        set_=told,
+        where=or_(ended, MandateRow.enforced_from > new.excluded.enforced_from, MandateRow.strength.in_(weaker)),
+    )
+    if db.session().scalar(stricter.returning(MandateRow.id)) is None:
+        return False
+    if not quiet:
+        audit.record(
+            EventType.MANDATE_BEGUN,
+            account_id=account_id,
+            at=now,
+            phase=mandate.phase,
+            reason=mandate.reason,
+            enforced_from=mandate.enforced_from.isoformat(),
+            strength=mandate.strength.value,
+            by=set_by,
+        )
+    return True
+
+
+def give_all(account_id: int, mandates: Collection[tuple[str, Mandate]], *, set_by: str, now: datetime) -> bool:
+    """Give several, by source. True when that asks its owner for something anew; only then the log says so."""
+    before = [given.mandate for given in of_account(account_id, now=now)]
+    among = [*before, *(mandate for _, mandate in mandates)]
+    news = False
+    for source, mandate in mandates:
+        anew = tells_anew(mandate, [other for other in among if other is not mandate])
+        news |= give(account_id, mandate, source=source, set_by=set_by, quiet=not anew, now=now) and anew
+    return news
+
+
+def mark_below(ids: Collection[int], *, now: datetime) -> None:
+    """Nothing keeps these accounts in their phase from now on. Marks made before stay."""
+    change = update(MandateRow).where(MandateRow.id.in_(ids), MandateRow.below_since.is_(None))
+    db.session().execute(change.values(below_since=now))
+
+
+def mark_kept(ids: Collection[int]) -> None:
+    """Something keeps them in again, so the 90 days begin anew."""
+    db.session().execute(update(MandateRow).where(MandateRow.id.in_(ids)).values(below_since=None))
+
+
+def left(*, below_before: datetime) -> list[int]:
+    """Ids of mandates whose account has been below the exit line since that time or longer."""
+    gone = select(MandateRow.id).where(MandateRow.ended_at.is_(None), MandateRow.below_since <= below_before)
+    return list(db.session().scalars(gone.order_by(MandateRow.id)))
+
+
+def end(mandate_id: int, *, below_before: datetime, now: datetime) -> int | None:
+    """End a mandate that has been below for so long; the account's id, or None when a rival or a return was first."""
+    change = update(MandateRow).where(
+        MandateRow.id == mandate_id, MandateRow.ended_at.is_(None), MandateRow.below_since <= below_before
+    )
+    return db.session().scalar(change.values(ended_at=now, tell_at=None).returning(MandateRow.account_id))

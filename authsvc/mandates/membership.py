@@ -1,0 +1,180 @@
+"""Who comes into a phase and who falls out of its reach: `policy.cohort`'s lines, compared in the database.
+
+A registry has millions of packages and maintainers, so only what changes comes to Python. Reads; writes nothing.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, or_, select, true
+from sqlalchemy.sql.expression import SQLColumnExpression
+
+from authsvc.accounts import AccountRow
+from authsvc.core import db
+from authsvc.mandates.models import FIGURES, MandateRow, Ownership, Package, impact, is_current
+from authsvc.policy.cohort import BY_NAME, FOR_EVERYBODY, Cohort, Line, Phase, RankBy
+from authsvc.policy.mandate import Mandate, Owned, Strength, reason
+
+NO_RANK = 2**31 - 1
+_SAME = and_(
+    Package.ecosystem == Ownership.ecosystem,
+    Package.name == Ownership.package,
+    is_current(Package),
+    is_current(Ownership),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What differs in one phase between the mandates given and the packages as they are."""
+
+    entered: dict[int, Mandate]  # by account
+    tightened: dict[int, Mandate]  # by account: theirs asks for less than the phase does now, or later
+    below: list[int]  # ids of mandates whose account nothing keeps in any more
+    kept: list[int]  # and of those that something keeps in again
+
+
+def changes(phase: Phase, *, as_of: datetime) -> Changes:
+    """What differs in an announced phase on a day."""
+    live = and_(MandateRow.source == phase.name, MandateRow.ended_at.is_(None))
+    kept = _kept(phase.cohort, as_of)
+    below = select(MandateRow.id).where(live, MandateRow.below_since.is_(None), ~kept)
+    again = select(MandateRow.id).where(live, MandateRow.below_since.is_not(None), kept)
+    return Changes(
+        entered=entered(phase, as_of=as_of),
+        tightened=_tightened(phase, live),
+        below=list(db.session().scalars(below)),
+        kept=list(db.session().scalars(again)),
+    )
+
+
+def entered(phase: Phase, *, as_of: datetime) -> dict[int, Mandate]:
+    """By account, the mandate for everybody a phase takes in who was not given it. Nothing before it is announced."""
+    if phase.announced > as_of:
+        return {}
+    found: dict[int, Mandate] = {}
+    if phase.cohort.everybody:
+        everybody = select(AccountRow.id).where(AccountRow.disabled_at.is_(None), _new(phase, AccountRow.id))
+        found |= dict.fromkeys(db.session().scalars(everybody), phase.mandate(FOR_EVERYBODY))
+    if phase.cohort.accounts:
+        named = select(AccountRow.id).where(AccountRow.username.in_(phase.cohort.accounts), _new(phase, AccountRow.id))
+        found |= dict.fromkeys(db.session().scalars(named), phase.mandate(BY_NAME))
+    by_packages = phase.cohort.by_reach or phase.cohort.packages
+    for row in db.session().execute(_maintainers(phase, as_of)) if by_packages else ():
+        package = Owned(ecosystem=row.ecosystem, name=row.name, impact=impact(row))
+        found[row.account_id] = phase.mandate(reason(package))
+    return found
+
+
+def _maintainers(phase: Phase, as_of: datetime) -> Select[tuple[int, str, str]]:
+    """Accounts that a package of theirs takes in, each with the package that speaks for it."""
+    best = case(
+        (Package.rank.is_(None), Package.dependents_rank),
+        (Package.dependents_rank < Package.rank, Package.dependents_rank),
+        else_=Package.rank,
+    )
+    order = (
+        func.coalesce(best, NO_RANK),
+        -func.coalesce(Package.weekly_downloads, 0),
+        Package.ecosystem,
+        Package.name,
+    )
+    place = func.row_number().over(partition_by=Ownership.account_id, order_by=order).label("place")
+    ranked = (
+        select(Ownership.account_id, Package.ecosystem, Package.name, *FIGURES, place)
+        .join_from(Package, Ownership, _SAME)
+        .where(_takes_in(phase.cohort), _counts(as_of), _new(phase, Ownership.account_id))
+        .subquery()
+    )
+    return select(ranked).where(ranked.c.place == 1)
+
+
+def _counts(as_of: datetime) -> ColumnElement[bool]:
+    """Ownership counts once the account accepted it (POLICY 12)."""
+    return and_(Ownership.account_id.is_not(None), Ownership.accepted_at <= as_of)
+
+
+def _new(phase: Phase, account_id: SQLColumnExpression[int] | SQLColumnExpression[int | None]) -> ColumnElement[bool]:
+    given = exists().where(
+        MandateRow.account_id == account_id, MandateRow.source == phase.name, MandateRow.ended_at.is_(None)
+    )
+    return ~given
+
+
+def _kept(cohort: Cohort, as_of: datetime) -> ColumnElement[bool]:
+    """A condition on mandates: something keeps the account in."""
+    if cohort.everybody:
+        return true()
+    named = exists().where(AccountRow.id == MandateRow.account_id, AccountRow.username.in_(cohort.accounts))
+    if not cohort.by_reach and not cohort.packages:
+        return named.correlate(MandateRow)
+    keeps = or_(_names(cohort), _reached(cohort.exit)) if cohort.by_reach else _names(cohort)
+    owns = (
+        exists()
+        .where(Ownership.account_id == MandateRow.account_id, Ownership.accepted_at <= as_of, _SAME, keeps)
+        .correlate(MandateRow)
+    )
+    return or_(owns, named.correlate(MandateRow)) if cohort.accounts else owns
+
+
+def _tightened(phase: Phase, live: ColumnElement[bool]) -> dict[int, Mandate]:
+    weaker = [strength.value for strength in Strength if strength.rank < phase.strength.rank]
+    less = or_(MandateRow.enforced_from > phase.enforced_from, MandateRow.strength.in_(weaker))
+    rows = db.session().execute(select(MandateRow.account_id, MandateRow.reason).where(live, less))
+    return {row.account_id: phase.mandate(row.reason) for row in rows}
+
+
+def _takes_in(cohort: Cohort) -> ColumnElement[bool]:
+    """A condition on packages: `Cohort.takes_in`."""
+    return or_(_names(cohort), _reached(cohort.entry)) if cohort.by_reach else _names(cohort)
+
+
+def _reached(line: Line) -> ColumnElement[bool]:
+    """A condition on packages: `Line.reached_by`."""
+    asked: list[ColumnElement[bool]] = []
+    if line.weekly_downloads is not None:
+        asked.append(Package.weekly_downloads >= line.weekly_downloads)
+        if line.weekly_flag:
+            asked.append(and_(Package.weekly_downloads.is_(None), Package.weekly_ge_1m.is_(True)))
+    if line.dependents is not None:
+        asked.append(Package.dependents >= line.dependents)
+        if line.dependents_flag:
+            asked.append(and_(Package.dependents.is_(None), Package.dependents_ge_500.is_(True)))
+    ranks: ColumnElement[bool] = true()
+    if line.top is not None:
+        by_downloads, by_dependents = Package.rank <= line.top, Package.dependents_rank <= line.top
+        either = or_(by_downloads, by_dependents)
+        ranks = {RankBy.DOWNLOADS: by_downloads, RankBy.DEPENDENTS: by_dependents, RankBy.EITHER: either}[line.by]
+    return and_(or_(*asked) if asked else true(), ranks)
+
+
+def _names(cohort: Cohort) -> ColumnElement[bool]:
+    by_ecosystem: dict[str, list[str]] = defaultdict(list)
+    for package in sorted(cohort.packages):
+        ecosystem, _, name = package.partition(":")
+        by_ecosystem[ecosystem].append(name)
+    each = [and_(Package.ecosystem == ecosystem, Package.name.in_(names)) for ecosystem, names in by_ecosystem.items()]
+    return or_(*each) if each else false()
+
+
+def packages_in(phases: tuple[Phase, ...]) -> dict[str, int]:
+    """By phase, how many packages it takes in, announced or not. Each counts once, in the phase that asks first."""
+    order = sorted(phases, key=lambda phase: (phase.enforced_from, phase.cohort.top or NO_RANK))
+    if not order:
+        return {}
+    which = case(*((_takes_in(phase.cohort), phase.name) for phase in order), else_=None)
+    counted = select(which.label("phase"), func.count()).where(is_current(Package)).group_by("phase")
+    return {name: number for name, number in db.session().execute(counted).all() if name is not None}
+
+
+def names_without_account(phases: tuple[Phase, ...]) -> int:
+    """How many names maintain a package that some phase takes in, and have not registered here."""
+    if not phases:
+        return 0
+    count = (
+        select(func.count(Ownership.account.distinct()))
+        .join(Package, _SAME)
+        .where(Ownership.account_id.is_(None), or_(*(_takes_in(phase.cohort) for phase in phases)))
+    )
+    return db.session().scalars(count).one()
