@@ -9,7 +9,7 @@ from authsvc import accounts, adapters
 from authsvc.accounts import AddressView
 from authsvc.core import db
 from authsvc.core.evidence import DnsFault, RdapOutcome
-from authsvc.domains.looks import Look
+from authsvc.domains.looks import Look, last_look
 from authsvc.domains.models import AddressBaseline, Domain
 from authsvc.policy.continuity import Renewals, continuity_shown
 from authsvc.policy.domain_verdict import Baseline, Impact, Judgement, Verdict, judge
@@ -73,9 +73,10 @@ def comparable(look: Look, address: AddressView) -> bool:
 
 
 def mailbox_worth(address: AddressView | None) -> Mailbox:
-    """What the address may be used for at sign-in, by the stored verdict (POLICY 8, second column).
+    """What the address may be used for at sign-in, by the last look (POLICY 8, second column).
 
-    An unknown verdict says something about the domain only where our own resolvers and some registry answer.
+    The stored verdict is the domain's, for nobody in particular; what was seen when this address was proved can only
+    make it worse. An unknown one says something about the domain only where our own resolvers and some registry answer.
     """
     if address is None or address.blocked_at is not None:
         return Mailbox.LOST
@@ -84,6 +85,12 @@ def mailbox_worth(address: AddressView | None) -> Mailbox:
     if address.verdict in accounts.LOST_VERDICTS:
         return Mailbox.LOST
     if address.verdict == Verdict.SUSPECT.value:
+        return Mailbox.DOUBTFUL
+    look = last_look(address.domain)
+    seen = judge_address(look, address).verdict if look is not None and address.verified_at is not None else None
+    if seen in _TAKES_AWAY:
+        return Mailbox.LOST
+    if seen is Verdict.SUSPECT:
         return Mailbox.DOUBTFUL
     unknown = address.verdict == Verdict.UNKNOWN.value
     return Mailbox.DOUBTFUL if unknown and _is_the_domains_fault(address.domain) else Mailbox.GOOD

@@ -469,3 +469,29 @@ def test_a_mail_host_registered_anew_loses_however_many_addresses_there_are(
     world.web.add_rdap({"mail.net": registration((NOON + 20 * DAY).isoformat())})
     world.look(days=32)
     assert {world.worth(person) for person in people} == {Mailbox.LOST}
+
+
+ELSEWHERE = [
+    ["corp.org", "NS", "ns1.other.com."],
+    ["corp.org", "MX", "10 mx.other.com."],
+    ["mx.other.com", "A", "203.0.113.9"],
+    ["ns1.other.com", "A", "203.0.113.9"],
+]
+
+
+@pytest.mark.attack("D01")
+def test_what_was_seen_at_the_proof_counts_at_sign_in_too(world: World) -> None:
+    without_dates: dict[str, Any] = {"http": 200, "body": {"objectClassName": "domain", "handle": "D1"}}
+    world.says(ALIVE, without_dates)
+    alice = world.person("alice")
+    world.look()
+    assert world.worth(alice) is Mailbox.GOOD
+    # The registry names another handle, and all servers are others
+    world.says(ELSEWHERE, {"http": 200, "body": {**without_dates["body"], "handle": "D2"}})
+    world.look(days=2)
+    assert world.worth(alice) is Mailbox.LOST
+    # All servers are others, and the registry cannot be asked
+    world.says(ELSEWHERE, {"http": 503, "body": {}})
+    world.look(days=2)
+    assert world.judged(alice) == ("suspect", "NS_AND_MX_CHANGED")
+    assert world.worth(alice) is Mailbox.DOUBTFUL
