@@ -90,7 +90,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("case_votes", "case_objections", "case_proofs", "recovery_cases"):
-        op.drop_table(table)
+    for name in ("case_votes", "case_objections", "case_proofs", "recovery_cases"):
+        op.drop_table(name)
     with op.batch_alter_table("accounts") as table:
         table.drop_column("last_recovery_at")
