@@ -3,12 +3,12 @@
 Whether a mandate follows, and what meets it, is `policy.mandate`'s affair; `login` enforces it.
 
 Verbs: in_force (what a sign-in must meet), unmet (is there one that nothing enrolled meets?), upcoming (in force, or
-still to come), ahead (the next that is not met), rehearsal (asked for in a brown-out), has_mandate, owns_packages,
-is_owner and is_covered (as conditions of queries), may_keep_only (may the others go?), co_owners (who maintains a
-package as well), packages (what somebody maintains), require (by hand), link_account (a name registered), put_package
-and put_maintainers (pushed by a registry; package, ownership and package_name read what it sent); apply and
-tidy_imports (the worker's tasks); exempt, end_exemption and standing_exemptions; plan, report and adoption;
-current_phases, change_phases and phase_history; and the operators' commands `impact` and `mandates`.
+still to come), ahead (the next that is not met), state (for registries), rehearsal (asked for in a brown-out),
+has_mandate, owns_packages, is_owner and is_covered (as conditions of queries), may_keep_only (may the others go?),
+co_owners (who maintains a package as well), packages (what somebody maintains), require (by hand), link_account (a
+name registered), put_package and put_maintainers (pushed by a registry; package, ownership and package_name read what
+it sent); apply and tidy_imports (the worker's tasks); exempt, end_exemption and standing_exemptions; plan, report and
+adoption; current_phases, change_phases and phase_history; and the operators' commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
@@ -35,6 +35,7 @@ from authsvc.mandates.service import (
     owns_packages,
     rehearsal,
     require,
+    state,
     unmet,
     upcoming,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "report",
     "require",
     "standing_exemptions",
+    "state",
     "tidy_imports",
     "unmet",
     "upcoming",

@@ -72,14 +72,13 @@ def end(account_id: int, *, set_by: str, now: datetime) -> bool:
 
 
 def current(account_id: int, *, now: datetime) -> Exemption | None:
-    """The exemption in effect, the longest of several; None of none."""
+    """The exemption that began and was not taken back, in effect or over; of several the longest, None of none."""
     query = (
         select(ExemptionRow.starts_at, ExemptionRow.until)
         .where(
             ExemptionRow.account_id == account_id,
             ExemptionRow.ended_at.is_(None),
             ExemptionRow.starts_at <= now,
-            ExemptionRow.until > now,
         )
         .order_by(ExemptionRow.until.desc())
         .limit(1)
@@ -112,10 +111,10 @@ def standing(*, now: datetime) -> list[ExemptionView]:
 
 
 def of_accounts(*, as_of: datetime) -> dict[int, Exemption]:
-    """By account, the exemption in effect on a day."""
+    """By account, what `current` says of a day."""
     found: dict[int, Exemption] = {}
     rows = select(ExemptionRow.account_id, ExemptionRow.starts_at, ExemptionRow.until).where(
-        ExemptionRow.ended_at.is_(None), ExemptionRow.starts_at <= as_of, ExemptionRow.until > as_of
+        ExemptionRow.ended_at.is_(None), ExemptionRow.starts_at <= as_of
     )
     for account_id, starts_at, until in db.session().execute(rows.order_by(ExemptionRow.until)):
         found[account_id] = Exemption(starts_at=starts_at, until=until)

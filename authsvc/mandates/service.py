@@ -58,10 +58,24 @@ def ahead(account_id: int, *, now: datetime) -> Mandate | None:
     return policy.first_unmet(mandates, _enrolled(account_id, now)) if mandates else None
 
 
+def state(account_id: int, *, now: datetime) -> tuple[Mandate, bool] | None:
+    """The mandate that matters to others, and whether it is met: the next unmet one, else the one that holds.
+
+    Asked for every request of every registry, so one statement where there is none.
+    """
+    mandates = _mandates(account_id, now)
+    holds = policy.governing(mandates, now)
+    if holds is None:
+        return None
+    missing = policy.first_unmet(mandates, _enrolled(account_id, now))
+    return (holds, True) if missing is None else (missing, False)
+
+
 def rehearsal(account_id: int, *, now: datetime) -> Mandate | None:
     """The mandate that a brown-out asks a sign-in for now, before its day; None outside of one and when exempt."""
     before = [one for one in given.of_account(account_id, now=now) if not one.mandate.in_force(now)]
-    if not before or before[0].exemption is not None:
+    exemption = before[0].exemption if before else None
+    if exemption is not None and now < exemption.until:
         return None
     windows = {phase.name: phase.brown_outs for phase in phases.stored()}
     return policy.strongest(one.mandate for one in before if rehearsed(one.mandate, windows.get(one.source, ()), now))

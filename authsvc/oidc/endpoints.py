@@ -234,11 +234,10 @@ def introspect() -> ResponseReturnValue:
 
 def _mandate(account_id: int, now: datetime) -> dict[str, Any]:
     """The member `mandate` of accounts that have one: what is asked, from when, and whether it is met."""
-    mandate = mandates.ahead(account_id, now=now)
-    met = mandate is None
-    mandate = mandate or mandates.upcoming(account_id, now=now)
-    if mandate is None:
+    state = mandates.state(account_id, now=now)
+    if state is None:
         return {}
+    mandate, met = state
     begins = int(mandate.enforced_from.timestamp())
     return {"mandate": {"strength": mandate.strength.value, "enforced_from": begins, "met": met}}
 

@@ -39,8 +39,8 @@ class Exemption:
 
 
 def effective(mandate: Mandate, exemption: Exemption | None, now: datetime) -> Mandate:
-    """The mandate as it holds for an account that may be exempt: from the end of the exemption, if that is later."""
-    if exemption is None or not exemption.starts_at <= now < exemption.until:
+    """The mandate as it holds for an account that is or was exempt: from the end of the exemption, if that is later."""
+    if exemption is None or now < exemption.starts_at:
         return mandate
     return replace(mandate, enforced_from=max(mandate.enforced_from, exemption.until))
 

@@ -3,13 +3,18 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pyotp
 import pytest
 from flask import Flask
 
-from authsvc import accounts, mandates
+from authsvc import accounts, mandates, totp
+from authsvc.core import db
 from authsvc.core.assurance import Factor
+from authsvc.login import banner
+from authsvc.policy.cohort import Cohort, Phase
+from authsvc.policy.mandate import Strength
 from tests.conftest import Clock
 from tests.people import PASSWORD, Outbox, Person, Visitor, kinds
 from tests.slices import request_to
@@ -119,3 +124,136 @@ def test_a_mandate_is_unmet_from_its_day_until_something_that_meets_it_is_enroll
         assert not mandates.unmet(alice.id, now=clock.now)
         assert mandates.unmet(alice.id, now=clock.now + timedelta(seconds=1))
         assert not mandates.unmet(bob.id, now=clock.now + timedelta(seconds=1))
+
+
+def cover(app: Flask, person: Person, phase: Phase, clock: Clock) -> None:
+    """Give the account the mandate of a phase that names it."""
+    with app.app_context():
+        with db.transaction():
+            mandates.change_phases([phase], reason="A test", set_by="test", now=clock.now)
+        mandates.apply(now=clock.now)
+
+
+def phase_for(person: Person, clock: Clock, **values: Any) -> Phase:
+    """A phase for one account, in force in ten days, with a brown-out of three hours that begins in one hour."""
+    begin = clock.now + timedelta(hours=1)
+    return Phase(
+        name="team",
+        cohort=Cohort(accounts=frozenset({person.username})),
+        announced=clock.now,
+        enforced_from=clock.now + timedelta(days=10),
+        brown_outs=((begin, begin + timedelta(hours=3)),),
+        **values,
+    )
+
+
+def test_in_a_brown_out_a_sign_in_asks_for_enrolment_and_takes_not_today_once(
+    app: Flask, client: Visitor, make_account: MakeAccount, outbox: Outbox, clock: Clock
+) -> None:
+    alice = make_account()
+    cover(app, alice, phase_for(alice, clock), clock)
+    clock.advance(hours=1)
+    for _ in range(2):  # each sign-in is asked anew
+        with_password_and_code(client, alice, outbox)
+        asked = client.get("/login/next").text
+        assert "Not today" in asked
+        assert "will be required from 4 December 2026, 12:00 UTC" in asked
+        assert not client.signed_in()
+        assert client.post("/login/enrol/postpone").status_code == 303
+        assert client.signed_in()
+        client.post("/logout")
+        clock.advance(minutes=30)
+
+
+@pytest.mark.parametrize("hours", [0.99, 4])
+def test_outside_of_a_brown_out_nothing_is_asked_before_the_day(
+    app: Flask, client: Visitor, make_account: MakeAccount, outbox: Outbox, clock: Clock, hours: float
+) -> None:
+    alice = make_account()
+    cover(app, alice, phase_for(alice, clock), clock)
+    clock.advance(hours=hours)
+    with_password_and_code(client, alice, outbox)
+    assert client.signed_in()
+
+
+def test_who_complies_is_not_asked_in_a_brown_out(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock
+) -> None:
+    alice = make_account(totp_app=True)
+    cover(app, alice, phase_for(alice, clock), clock)
+    clock.advance(hours=1)
+    client.post("/login", username=alice.username, password=PASSWORD)
+    client.post("/login/totp", code=alice.totp(clock.now))
+    assert client.signed_in()
+
+
+def test_an_exempt_account_is_not_asked_in_a_brown_out(
+    app: Flask, client: Visitor, make_account: MakeAccount, outbox: Outbox, clock: Clock
+) -> None:
+    alice = make_account()
+    cover(app, alice, phase_for(alice, clock), clock)
+    with request_to(app):
+        until = clock.now + timedelta(days=20)
+        mandates.exempt(alice.id, reason="So", until=until, set_by="test", starts_at=clock.now, now=clock.now)
+    clock.advance(hours=1)
+    with_password_and_code(client, alice, outbox)
+    assert client.signed_in()
+
+
+@pytest.mark.attack("T21")
+def test_not_today_puts_off_nothing_that_is_in_force(
+    client: Visitor, make_account: MakeAccount, outbox: Outbox, require: Callable[..., None]
+) -> None:
+    alice = make_account()
+    require(alice)
+    with_password_and_code(client, alice, outbox)
+    assert "Not today" not in client.get("/login/next").text
+    client.post("/login/enrol/postpone")
+    assert not client.signed_in()
+
+
+def test_every_page_counts_down_until_the_mandate_is_met(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock
+) -> None:
+    alice = make_account()
+    cover(app, alice, phase_for(alice, clock), clock)
+    client.sign_in(alice)
+    for path in ("/account", "/account/log"):
+        assert "10 days left." in client.get(path).text
+    clock.advance(days=9, hours=1)
+    client.sign_in(alice)
+    page = client.get("/account").text
+    assert "23 hours left." in page
+    assert "A second step is required from" in page
+    with request_to(app):
+        totp.enrol(alice.id, totp.new_seed(), 0, label="App", browser_known_for=timedelta(0), now=clock.now)
+    assert "hours left." not in client.get("/account").text
+
+
+def test_the_banner_says_what_kind_is_asked_for_and_what_waits_from_the_day_on(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock
+) -> None:
+    alice = make_account(totp_app=True)
+    cover(app, alice, phase_for(alice, clock, strength=Strength.TWO_PHISHING_RESISTANT), clock)
+    client.sign_in(alice, now=clock.now)
+    assert "Two keys or passkeys are required from" in client.get("/account").text
+    clock.advance(days=9, hours=23)
+    client.sign_in(alice, now=clock.now)
+    clock.advance(hours=1)
+    page = client.get("/account").text
+    assert "Two keys or passkeys are required since" in page
+    assert "Add a key or passkey" in page
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (timedelta(days=30), "30 days"),
+        (timedelta(hours=48), "2 days"),
+        (timedelta(hours=47, minutes=59), "47 hours"),
+        (timedelta(hours=1), "1 hour"),
+        (timedelta(minutes=59), "less than an hour"),
+    ],
+)
+def test_the_time_that_is_left_in_words(clock: Clock, left: timedelta, words: str) -> None:
+    assert banner.time_left(clock.now + left, clock.now) == words

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from hmac import digest
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +14,7 @@ from flask import Flask
 from joserfc import jwt
 from sqlalchemy import event
 
-from authsvc import accounts, holds
+from authsvc import accounts, holds, mandates
 from authsvc.core import db
 from authsvc.core.assurance import Acr
 from authsvc.oidc import keys
@@ -183,14 +184,29 @@ def test_introspection_takes_one_token(site: Site) -> None:
         assert site.post("/oauth2/introspect", token=wrong).status_code == 400
 
 
-def test_introspection_reads_three_rows_and_writes_none(app: Flask, client: Visitor, alice: Person, site: Site) -> None:
+def test_introspection_says_what_a_mandate_asks_for_from_when_and_whether_it_is_met(
+    app: Flask, clock: Clock, client: Visitor, alice: Person, site: Site
+) -> None:
+    token = site.tokens(client)["access_token"]
+    assert "mandate" not in site.introspect(token)
+    begins = clock.now + timedelta(days=30)
+    with app.app_context(), db.transaction():
+        mandates.require(alice.id, from_=begins, reason="Many use it", set_by="operator", now=clock.now)
+    assert site.introspect(token)["mandate"] == {
+        "strength": "any_second_factor",
+        "enforced_from": int(begins.timestamp()),
+        "met": False,
+    }
+
+
+def test_introspection_reads_four_rows_and_writes_none(app: Flask, client: Visitor, alice: Person, site: Site) -> None:
     token = site.tokens(client)["access_token"]
     statements: list[str] = []
     with app.app_context():
         event.listen(db.engine(), "before_cursor_execute", lambda *call: statements.append(call[2]))
     assert site.introspect(token)["active"]
     read = [s for s in statements if s.startswith("SELECT")]
-    assert len(read) == 3  # client, token, hold
+    assert len(read) == 4  # client, token, hold, mandate
     assert not [s for s in statements if s.startswith(("INSERT", "UPDATE", "DELETE", "BEGIN IMMEDIATE"))]
 
 

@@ -80,7 +80,8 @@ def test_an_exemption_puts_the_day_off_to_its_end_and_the_reminders_with_it() ->
     assert effective(MANDATE, exemption, exemption.starts_at - SECOND) == MANDATE
     put_off = effective(MANDATE, exemption, exemption.starts_at)
     assert put_off.enforced_from == exemption.until
-    assert effective(MANDATE, exemption, exemption.until) == MANDATE
+    assert effective(MANDATE, exemption, exemption.until) == put_off
+    assert put_off.in_force(exemption.until)
     assert effective(MANDATE, None, BEGINS) == MANDATE
     days = replace(DAYS, enforced_from=put_off.enforced_from, known_since=exemption.starts_at)
     assert [notice for _, notice in days.moments()] == [Announce(), Remind(7), Remind(1), Enforced()]
