@@ -505,6 +505,35 @@ def test_a_domain_that_moved_altogether_across_its_expiry_proves_nothing(
     assert asked(world, alice, place_id, "recovery", now=clock.now) is Reason.DOMAIN_UNHEALTHY
 
 
+@pytest.mark.parametrize("sign", ["transfer", "registrar", "name-servers", "none"])
+def test_a_domain_that_may_have_been_sold_since_proves_nothing(
+    world: World, alice: Person, clock: Clock, sign: str
+) -> None:
+    def says(registrar: str, *, transferred_at: datetime, expires_at: datetime) -> None:
+        answer = registered()
+        events = (("transfer", transferred_at), ("expiration", expires_at))
+        answer["body"]["events"] += [{"eventAction": what, "eventDate": at.isoformat()} for what, at in events]
+        answer["body"]["entities"] = [{"objectClassName": "entity", "roles": ["registrar"], "handle": registrar}]
+        world.registry(answer)
+
+    # Given a place linked 40 days ago, whose domain has been renewed since
+    linked_at = clock.now - 40 * DAYS
+    says("R1", transferred_at=linked_at, expires_at=clock.now - 5 * DAYS)
+    place_id = linked(world, alice, now=linked_at)
+    world.publish(proof_places.line("recovery"))
+    # When one thing about it speaks of other hands
+    transferred_at = linked_at + SECOND if sign == "transfer" else linked_at
+    registrar = "R2" if sign == "registrar" else "R1"
+    says(registrar, transferred_at=transferred_at, expires_at=clock.now + 360 * DAYS)
+    if sign == "name-servers":
+        moved = [["corp.org", "NS", "ns1.other.com."], ["ns1.other.com", "A", "203.0.113.54"]]
+        world.dns.zone = servers.Zone(
+            [*moved, ["corp.org", "MX", "10 mx.mail.net."], ["mx.mail.net", "A", "203.0.113.1"]]
+        )
+    # Then it does not count, and otherwise it does
+    assert asked(world, alice, place_id, "recovery", now=clock.now) is (None if sign == "none" else Reason.DOMAIN_MOVED)
+
+
 def test_a_place_at_the_domain_of_an_address_in_doubt_proves_nothing(
     world: World, make_account: Callable[..., Person], clock: Clock
 ) -> None:

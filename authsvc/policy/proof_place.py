@@ -36,6 +36,7 @@ class Reason(StrEnum):
     DOMAIN_REREGISTERED = "domain_reregistered"
     DOMAIN_UNHEALTHY = "domain_unhealthy"
     DOMAIN_UNCLEAR = "domain_unclear"  # registry or DNS told too little to say
+    DOMAIN_MOVED = "domain_moved"  # nothing shows that it stayed in the same hands
     UNHEALTHY_ADDRESS = "unhealthy_address"
     UNREACHABLE = "unreachable"
     MOVED = "moved"  # a redirect: whose the other place is, nobody knows
@@ -60,6 +61,7 @@ class DomainFacts:
     registered_at: datetime | None
     linked_at: datetime  # now, for a place that is being linked
     asked: bool  # false: a reserved name on one's own machine, which nobody is asked about
+    continuous: bool  # since it was linked (`policy/continuity.py`)
     address_in_doubt: bool  # an address of the account at this domain may not get a code without more
 
 
@@ -68,8 +70,9 @@ def domain_problem(facts: DomainFacts) -> Reason | None:
 
     Rules run top to bottom; the first that applies decides. A registration on the day of linking gets no slack, as
     it does for addresses: the owner can link another place. Without a date of registration nothing shows that the
-    domain stayed in the same hands, so the place does not count. Raises nothing.
-    Source: POLICY 10 ("own domain verdict, not on a domain of an unhealthy address").
+    domain stayed in the same hands, so the place does not count; nor does it once the domain was transferred, or its
+    registrar or servers are others, for a domain that is sold keeps its date. Raises nothing.
+    Source: POLICY 10 ("own domain verdict, not on a domain of an unhealthy address"); POLICY 8, continuity.
     """
     registered_later = facts.registered_at is not None and facts.registered_at > facts.linked_at
     if registered_later or facts.verdict is Verdict.REREGISTERED:
@@ -80,4 +83,6 @@ def domain_problem(facts: DomainFacts) -> Reason | None:
         return Reason.DOMAIN_UNCLEAR
     if facts.verdict is not Verdict.HEALTHY:
         return Reason.DOMAIN_UNHEALTHY
-    return Reason.DOMAIN_UNCLEAR if facts.asked and facts.registered_at is None else None
+    if facts.asked and facts.registered_at is None:
+        return Reason.DOMAIN_UNCLEAR
+    return None if facts.continuous else Reason.DOMAIN_MOVED

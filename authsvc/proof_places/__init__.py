@@ -37,6 +37,10 @@ REFUSED_WORDS = {
         "Nothing says now since when this domain is registered, so it might have changed hands. Please try again "
         "later. For some domains nobody publishes this, and a place at another domain is needed."
     ),
+    Reason.DOMAIN_MOVED: (
+        "The domain of this place was transferred, or its registrar, name servers or mail servers changed, since the "
+        "place was linked, so it may be somebody else's now. If it is yours, link the place again."
+    ),
     Reason.UNHEALTHY_ADDRESS: "This place is at the domain of an address of yours that is in doubt.",
     Reason.UNREACHABLE: (
         "The place could not be read. A page has to be public, answer within ten seconds, and be at most 256 KiB long."

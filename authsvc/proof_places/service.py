@@ -1,6 +1,6 @@
 """Linking places, and asking them in a recovery. Nobody is asked inside a transaction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from authsvc.core import db
 from authsvc.core.domain_names import registrable_domain
 from authsvc.core.evidence import DnsEvidence, Evidence, RdapEvidence
 from authsvc.domains import Look
+from authsvc.policy.continuity import Renewals, continuity_shown
 from authsvc.policy.domain_verdict import Baseline, Impact, Verdict, judge
 from authsvc.policy.login import Mailbox
 from authsvc.policy.proof_place import (
@@ -256,6 +257,7 @@ def _ask(target: _Target, token: str, *, now: datetime) -> dict[str, Any] | Reas
         registered_at=_registered_at(look),
         linked_at=target.linked_at,
         asked=look.evidence is not None,
+        continuous=_continuous(look, target),
         address_in_doubt=_address_in_doubt(target.account_id, domain),
     )
     db.commit()
@@ -281,6 +283,21 @@ def _verdict(look: Look, target: _Target) -> Verdict:
         lists=adapters.current().lists,
         now=look.checked_at,
     ).verdict
+
+
+def _continuous(look: Look, target: _Target) -> bool:
+    """Whether the domain shows no sign of other hands since the place was linked (POLICY 8).
+
+    A date of expiry counts only where the domain holds addresses too: no other is looked at in between, so nobody
+    saw its renewals, and every place would be lost after a year.
+    """
+    if look.evidence is None:
+        return True
+    row = db.session().scalar(select(domains.Domain).where(domains.Domain.name == look.domain))
+    seen_between = row is not None and row.unbroken_since is not None
+    baseline = target.baseline if seen_between else replace(target.baseline, expires_at=None)
+    renewals = Renewals(paid_until=row.paid_until, unbroken_since=row.unbroken_since) if row else Renewals()
+    return continuity_shown(look.evidence, baseline, renewals, verified_at=target.linked_at, now=look.checked_at)
 
 
 def _as_json(evidence: Evidence | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ FINE = DomainFacts(
     registered_at=NOON - timedelta(days=900),
     linked_at=NOON - timedelta(days=40),
     asked=True,
+    continuous=True,
     address_in_doubt=False,
 )
 
@@ -75,6 +76,10 @@ def test_an_address_in_doubt_takes_the_places_at_its_domain_along() -> None:
 
 def test_without_a_date_of_registration_nothing_shows_that_the_hands_are_the_same() -> None:
     assert domain_problem(replace(FINE, registered_at=None)) is Reason.DOMAIN_UNCLEAR
+
+
+def test_a_domain_that_may_have_been_sold_does_not_count() -> None:
+    assert domain_problem(replace(FINE, continuous=False)) is Reason.DOMAIN_MOVED
 
 
 def test_a_reserved_name_on_ones_own_machine_has_no_date_and_needs_none() -> None:
