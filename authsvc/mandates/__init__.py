@@ -16,7 +16,10 @@ from authsvc.mandates.commands import GROUPS as commands
 from authsvc.mandates.exemptions import end as end_exemption
 from authsvc.mandates.exemptions import exempt
 from authsvc.mandates.exemptions import standing as standing_exemptions
-from authsvc.mandates.figures import adoption, plan, report
+from authsvc.mandates.exemptions import ExemptionView
+from authsvc.mandates.figures import STRENGTH_WORDS, PhaseFigures, Stopped, adoption, plan, report
+from authsvc.mandates.figures import DayFigures as AdoptionDay
+from authsvc.mandates.for_staff import trend
 from authsvc.mandates.phases import BadPhases, FileDecides
 from authsvc.mandates.phases import change as change_phases
 from authsvc.mandates.phases import current as current_phases
@@ -43,13 +46,18 @@ from authsvc.mandates.snapshots import Running
 from authsvc.mandates.snapshots import tidy as tidy_imports
 
 __all__ = [
+    "STRENGTH_WORDS",
+    "AdoptionDay",
     "BadPhases",
     "CoOwners",
+    "ExemptionView",
     "FileDecides",
     "OwnershipLine",
     "PackageLine",
+    "PhaseFigures",
     "Pushed",
     "Running",
+    "Stopped",
     "adoption",
     "ahead",
     "apply",
@@ -80,6 +88,7 @@ __all__ = [
     "standing_exemptions",
     "state",
     "tidy_imports",
+    "trend",
     "unmet",
     "upcoming",
 ]

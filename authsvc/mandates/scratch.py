@@ -67,7 +67,13 @@ class Scratch:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
-        for pragma in (f"cache_size=-{CACHE_KIB}", "journal_mode=OFF", "synchronous=OFF", "temp_store=FILE"):
+        for pragma in (
+            "page_size=16384",
+            f"cache_size=-{CACHE_KIB}",
+            "journal_mode=OFF",
+            "synchronous=OFF",
+            "temp_store=FILE",
+        ):
             self._db.execute(f"PRAGMA {pragma}")
         for kind in KINDS:
             key = ", ".join(kind.key)

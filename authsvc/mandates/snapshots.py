@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from authsvc.core import db
@@ -118,8 +118,12 @@ def gently(statement: Any) -> None:
         session.execute(statement, execution_options={"synchronize_session": False})
 
 
-def tidy(*, now: datetime) -> None:
-    """Delete, in short transactions, what killed imports left and what counts no more. The worker's task as well."""
+def tidy(*, now: datetime, at_most: timedelta | None = None) -> None:
+    """Delete, in short transactions, what killed imports left and what counts no more.
+
+    The worker's task as well, which does not take longer `at_most` than mail can wait and goes on the next time.
+    """
+    ends = time.monotonic() + (at_most.total_seconds() if at_most else float("inf"))
     with db.transaction() as session:
         dead = list(
             session.scalars(select(Snapshot.id).where(Snapshot.finished_at.is_(None), Snapshot.lease_until <= now))
@@ -131,20 +135,22 @@ def tidy(*, now: datetime) -> None:
     if not dead and not over:
         return
     for row in (Package, Ownership):
-        useless = row.from_snapshot.in_(dead) | row.until_snapshot.in_(over)
-        for ids in _ranges(row):
+        useless, marked = row.from_snapshot.in_(dead) | row.until_snapshot.in_(over), row.until_snapshot.in_(dead)
+        for ids in _ranges(row, useless | marked):
+            if time.monotonic() >= ends:
+                return
             if dead:
-                gently(update(row).where(ids, row.until_snapshot.in_(dead)).values(until_snapshot=None))
+                gently(update(row).where(ids, marked).values(until_snapshot=None))
             gently(delete(row).where(ids, useless))
     with db.transaction() as session:
         session.execute(update(Snapshot).where(Snapshot.id.in_(over)).values(swept_at=now))
         session.execute(delete(Snapshot).where(Snapshot.id.in_(dead)))
 
 
-def _ranges(row: type[Package] | type[Ownership]) -> Iterator[Any]:
-    """Conditions that go through a table by id, a few thousand at a time, so that no index is needed."""
+def _ranges(row: type[Package] | type[Ownership], wanted: ColumnElement[bool]) -> Iterator[ColumnElement[bool]]:
+    """Conditions that go by id through the rows wanted, a few thousand at a time, so that no index is needed."""
     with db.snapshot() as session:
-        first, last = session.execute(select(func.min(row.id), func.max(row.id))).one()
+        first, last = session.execute(select(func.min(row.id), func.max(row.id)).where(wanted)).one()
     if first is not None:
         for begin in range(first, last + 1, BATCH):
             yield row.id.between(begin, begin + BATCH - 1)

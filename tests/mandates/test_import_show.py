@@ -15,7 +15,12 @@ from tests.mandates.test_import import HEAD, import_, imported
 from tests.people import Person
 
 IMPACT, _ = commands
-PACKAGES = "npm,left-pad,2100000,640,,,,\nnpm,right-pad,5,,,1,,\nnpm,flagged,,,1,,,\nnpm,small,3,2,,,,\nnpm,invited,9999999,9,,,,\n"
+PACKAGES = """npm,left-pad,2100000,640,,,,
+npm,right-pad,5,,,1,,
+npm,flagged,,,1,,,
+npm,small,3,2,,,,
+npm,invited,9999999,9,,,,
+"""
 OWNERS = """ecosystem,package,account,role,accepted_at
 npm,left-pad,alice,owner,2026-01-01
 npm,small,alice,maintainer,2026-01-01

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +188,22 @@ def test_a_killed_import_leaves_nothing_current_and_the_worker_sweeps_it_up(
     assert owners(app) == before
     with app.app_context(), db.transaction() as session:
         assert session.query(Ownership).filter(Ownership.until_snapshot.is_not(None)).count() == 0
+
+
+def test_the_worker_sweeps_no_longer_than_mail_can_wait(
+    app: Flask, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = OWNERS + "".join(f"npm,p{n},alice,owner,\n" for n in range(3 * snapshots.BATCH))
+    be_killed(app, tmp_path, many, clock, monkeypatch)
+    clock.advance(seconds=LEASE.total_seconds())
+    turns = iter(range(100))
+    monkeypatch.setattr("authsvc.mandates.snapshots.time.monotonic", lambda: next(turns))
+    left = []
+    with app.app_context():
+        while rows(app)[2]:
+            mandates.tidy_imports(now=clock(), at_most=timedelta(seconds=2))
+            left.append(rows(app)[1])
+    assert left == [2 * snapshots.BATCH, snapshots.BATCH, 0]
 
 
 def test_the_next_import_sweeps_up_what_a_killed_one_left(
