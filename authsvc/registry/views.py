@@ -100,10 +100,10 @@ def read_mandate(account: str) -> ResponseReturnValue:
     """Which mandate an account is under. A name that nobody has here is under none."""
     now = request_time()
     found = accounts.find(account) if "@" not in account else None
-    mandate = mandates.upcoming(found.id, now=now) if found else None
-    if found is None or mandate is None:
+    state = mandates.state(found.id, now=now) if found else None
+    if found is None or state is None:
         return jsonify(account=account.lower(), mandate=None)
-    kinds = [a.kind for a in accounts.enrolled(found.id, now=now)]
+    mandate, met = state
     return jsonify(
         account=found.username,
         mandate={
@@ -112,7 +112,7 @@ def read_mandate(account: str) -> ResponseReturnValue:
             "reason": mandate.reason,
             "enforced_from": mandate.enforced_from.isoformat(),
             "in_force": mandate.in_force(now),
-            "met": mandate.satisfied_by(kinds),
+            "met": met,
         },
     )
 
