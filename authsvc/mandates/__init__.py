@@ -13,10 +13,9 @@ adoption; current_phases, change_phases and phase_history; and the operators' co
 
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
 from authsvc.mandates.commands import GROUPS as commands
+from authsvc.mandates.exemptions import ExemptionView, exempt
 from authsvc.mandates.exemptions import end as end_exemption
-from authsvc.mandates.exemptions import exempt
 from authsvc.mandates.exemptions import standing as standing_exemptions
-from authsvc.mandates.exemptions import ExemptionView
 from authsvc.mandates.figures import STRENGTH_WORDS, PhaseFigures, Stopped, adoption, plan, report
 from authsvc.mandates.figures import DayFigures as AdoptionDay
 from authsvc.mandates.for_staff import trend
