@@ -197,6 +197,7 @@ def whole(port: int, folder: Path, count: int) -> tuple[float, float]:
                         hosts_rdap={company: told.as_json()},
                         checked_at=now,
                         rdap_checked_at=now,
+                        judged_at=now,
                         next_check_at=now,
                     )
                 )

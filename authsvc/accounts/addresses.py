@@ -160,14 +160,36 @@ def link_address(account_id: int, typed: str) -> AddressView | None:
     return next((a for a in own if a.is_backup and a.email == email), mail_address(account_id))
 
 
-def set_trust(domain: str, *, verdict: str, generation: int, now: datetime) -> None:
-    """Write what the domain check found to every address at the domain, and since when one is in doubt."""
+def set_trust(domain: str, *, verdict: str, generation: int, now: datetime, keep_worse: bool = False) -> None:
+    """Write what the domain check found to every address at the domain, and since when one is in doubt.
+
+    `keep_worse`: the look saw too little to make anything better than it stands.
+    """
     change = update(Address).where(Address.domain == domain)
-    db.session().execute(change.values(verdict=verdict, domain_generation=generation))
+    differs = change.where((Address.verdict != verdict) | (Address.domain_generation != generation))
+    found = case((Address.verdict.in_(TRUSTED_VERDICTS), verdict), else_=Address.verdict) if keep_worse else verdict
+    db.session().execute(differs.values(verdict=found, domain_generation=generation))
     doubted = change.where(Address.verified_at.is_not(None), Address.doubted_at.is_(None))
     if verdict not in LOST_VERDICTS:
         doubted = doubted.where(Address.generation != generation)
     db.session().execute(doubted.values(doubted_at=now))
+
+
+def set_suspect(ids: Collection[int]) -> None:
+    """At a domain that is trusted, these addresses are not: their owners saw it otherwise when they proved them."""
+    change = update(Address).where(Address.id.in_(ids), Address.verdict.in_(TRUSTED_VERDICTS))
+    db.session().execute(change.values(verdict="suspect"))
+
+
+def ids_at(domain: str) -> Select[int]:
+    """Ids of the proved addresses at the domain, for a subquery."""
+    return select(Address.id).where(Address.domain == domain, Address.verified_at.is_not(None))
+
+
+def proofs_at(domain: str) -> dict[int, datetime]:
+    """When each proved address at the domain was proved last, by id."""
+    query = select(Address.id, Address.verified_at).where(Address.domain == domain, Address.verified_at.is_not(None))
+    return {row[0]: row[1] for row in db.session().execute(query) if row[1] is not None}
 
 
 def set_reregistered(

@@ -137,6 +137,8 @@ def _may_stay(
     dns, asked_at = last.dns, row.rdap_checked_at
     if row.verdict != Verdict.HEALTHY.value or row.checked_at is None or asked_at is None or row.held_at is not None:
         return False
+    if row.judged_at is None:
+        return False
     if newest is not None and (newest >= row.checked_at or newest > asked_at):
         return False
     if dns.implicit_mx or dns.missing or not dns.mail_hosts or not all(map(works, dns.mail_hosts)):

@@ -37,16 +37,7 @@ def judge_address(look: Look, address: AddressView, *, impact: Impact = Impact.N
 
 def _baseline(address: AddressView) -> Baseline:
     row = db.session().get(AddressBaseline, address.id)
-    if row is None:
-        return Baseline()
-    return Baseline(
-        mx=frozenset(row.mx),
-        ns=frozenset(row.ns),
-        registered_at=row.registered_at,
-        expires_at=row.expires_at,
-        registrar=row.registrar,
-        handle=row.handle,
-    )
+    return Baseline() if row is None else row.seen()
 
 
 def continuous(look: Look, address: AddressView) -> bool:
@@ -75,8 +66,9 @@ def comparable(look: Look, address: AddressView) -> bool:
 def mailbox_worth(address: AddressView | None) -> Mailbox:
     """What the address may be used for at sign-in, by the last look (POLICY 8, second column).
 
-    The stored verdict is the domain's, for nobody in particular; what was seen when this address was proved can only
-    make it worse. An unknown one says something about the domain only where our own resolvers and some registry answer.
+    The stored verdict is the domain's, or worse by what was seen when this address was proved. The last look may be
+    newer than what that was found by (`own_verdicts.py`), so the address is judged here again. An
+    unknown verdict says something about the domain only where our own resolvers and some registry answer.
     """
     if address is None or address.blocked_at is not None:
         return Mailbox.LOST

@@ -14,7 +14,7 @@ from authsvc.core import db
 from authsvc.core.domain_names import is_reserved, registrable_domain
 from authsvc.core.evidence import DnsEvidence, DnsFault, Evidence, RdapEvidence, RdapOutcome
 from authsvc.core.web import settings
-from authsvc.domains import canaries, mass_change, registries
+from authsvc.domains import canaries, mass_change, own_verdicts, registries
 from authsvc.domains import hosts as mail_hosts
 from authsvc.domains.models import AddressBaseline, Domain
 from authsvc.policy.continuity import Renewals
@@ -134,6 +134,9 @@ def _store(
     lapses = judgement.verdict is Verdict.LAPSED and row.lapsed_at is None
     anew = registered is not None and known is not None and registered > known + REGISTRATION_SLACK
     doubted = _proved_by_others(name, evidence)
+    judges = evidence is not None and own_verdicts.due(row, evidence, judgement, rdap_at=rdap_at)
+    own = own_verdicts.worse(name, evidence, before, now=now) if evidence is not None and judges else {}
+    doubted += [(now, ids) for ids in _in_parts(own.get(Verdict.REREGISTERED, []))]
     in_doubt = any(accounts.would_be_doubted(name, proved_before=at, only=ids) for at, ids in doubted)
     held = (lapses or anew or in_doubt) and mass_change.holds_back(row, now=now)
     row.held_at = (row.held_at or now) if held else None
@@ -157,8 +160,13 @@ def _store(
     row.failure = before.failure.value if before.failure else None
     row.last_healthy_at, row.last_rdap_ok_at = before.last_healthy_at, before.last_rdap_ok_at
     generation = row.generation
-    if was != (row.verdict, generation):
-        accounts.set_trust(name, verdict=row.verdict, generation=generation, now=now)
+    if judges or was != (row.verdict, generation):
+        silent = evidence is not None and evidence.dns.fault is not None
+        accounts.set_trust(name, verdict=row.verdict, generation=generation, keep_worse=silent, now=now)
+        row.judged_at = now
+    if row.verdict in accounts.TRUSTED_VERDICTS:
+        for part in _in_parts(own.get(Verdict.SUSPECT, [])):
+            accounts.set_suspect(part)
     if row.registered_at is not None:
         accounts.set_reregistered(name, proved_before=row.registered_at - REGISTRATION_SLACK, now=now)
     for proved_before, ids in () if held else doubted:
@@ -185,14 +193,17 @@ def _proved_by_others(name: str, evidence: Evidence | None) -> list[tuple[dateti
     for host, answer in evidence.hosts_rdap.items():
         if answer.registered_at is not None:
             before = answer.registered_at - REGISTRATION_SLACK
-            ids = accounts.proved_before(name, before=before)
-            for at in range(0, len(ids), IDS_AT_ONCE):
-                rows = select(AddressBaseline).where(AddressBaseline.address_id.in_(ids[at : at + IDS_AT_ONCE]))
+            for ids in _in_parts(accounts.proved_before(name, before=before)):
+                rows = select(AddressBaseline).where(AddressBaseline.address_id.in_(ids))
                 used = [
                     r.address_id for r in db.session().scalars(rows) if host in {registrable_domain(mx) for mx in r.mx}
                 ]
                 found.append((before, used))
     return found
+
+
+def _in_parts(ids: list[int]) -> list[list[int]]:
+    return [ids[at : at + IDS_AT_ONCE] for at in range(0, len(ids), IDS_AT_ONCE)]
 
 
 def _record_baselines(name: str, seen: Baseline, *, proved_since: datetime, now: datetime) -> None:

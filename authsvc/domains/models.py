@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc.core.db import BigId, Row
 from authsvc.core.evidence import DnsEvidence, Evidence, RdapEvidence
-from authsvc.policy.domain_verdict import Failure, History, Judgement, Verdict, next_history
+from authsvc.policy.domain_verdict import Baseline, Failure, History, Judgement, Verdict, next_history
 
 
 class Domain(Row):
@@ -28,7 +28,7 @@ class Domain(Row):
     rdap: Mapped[dict[str, Any] | None]
     hosts_rdap: Mapped[dict[str, Any] | None]  # by registrable domain of the mail hosts
     checked_at: Mapped[datetime | None]
-    rdap_checked_at: Mapped[datetime | None]
+    rdap_checked_at: Mapped[datetime | None] = mapped_column(index=True)
     registered_at: Mapped[datetime | None]  # the newest registration ever seen
     lapsed_at: Mapped[datetime | None]  # the lapse that no healthy look has followed yet
     consecutive_failures: Mapped[int] = mapped_column(default=0)
@@ -41,6 +41,7 @@ class Domain(Row):
     changed_at: Mapped[datetime | None] = mapped_column(index=True)  # with `registrable`: see `mass_change.py`
     registrable: Mapped[str | None] = mapped_column(String(255))
     held_at: Mapped[datetime | None]  # since when a change is held back for staff to decide
+    judged_at: Mapped[datetime | None]  # when each address there was judged by its own baseline: see `own_verdicts.py`
     next_check_at: Mapped[datetime] = mapped_column(index=True)
     claimed_until: Mapped[datetime | None]
 
@@ -85,3 +86,14 @@ class AddressBaseline(Row):
     registrar: Mapped[str] = mapped_column(String(200))
     handle: Mapped[str] = mapped_column(String(200))
     recorded_at: Mapped[datetime]
+
+    def seen(self) -> Baseline:
+        """The baseline as the rules read it."""
+        return Baseline(
+            mx=frozenset(self.mx),
+            ns=frozenset(self.ns),
+            registered_at=self.registered_at,
+            expires_at=self.expires_at,
+            registrar=self.registrar,
+            handle=self.handle,
+        )

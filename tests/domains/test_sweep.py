@@ -126,7 +126,7 @@ def test_the_fast_path_writes_what_an_ordinary_look_would(town: Town) -> None:
     columns = [c for c in Domain.__table__.columns if c.key not in {"id", "name", "registrable"}]
     with town.app.app_context(), db.transaction() as session:
         first = NOON + timedelta(minutes=1)
-        session.execute(update(Domain).values(checked_at=first, rdap_checked_at=first))
+        session.execute(update(Domain).values(checked_at=first, rdap_checked_at=first, judged_at=first))
 
     def two() -> tuple[dict[str, Any], dict[str, Any]]:
         found = town.rows(*columns)
