@@ -30,6 +30,7 @@ CHANGES = {  # by the name of the action
     "account:delete": "the account to delete",
     "recovery:vouch": "vouching for somebody",
     "recovery:decide": "a decision about a recovery",
+    "mandate:exempt": "an exemption from a second step",
     "weaker_ways:switch": "which second steps count",
 }
 RECOVERY_PROOFS = {  # by their name in `policy/recovery.py`
@@ -154,6 +155,8 @@ SENTENCES: dict[EventType, str] = {
     EventType.MANDATE_BEGUN: "A second step is required: {reason}",
     EventType.MANDATE_ENDED: "A second step is no longer required",
     EventType.MANDATE_EXEMPTED: "A second step is not asked for, for a while: {reason}",
+    EventType.MANDATE_EXEMPTION_PROPOSED: "Not to ask for a second step for a while was proposed: {reason}",
+    EventType.MANDATE_EXEMPTION_REFUSED: "Not to ask for a second step for a while was refused",
     EventType.MANDATE_EXEMPTION_ENDED: "A second step is asked for again",
     EventType.TOKEN_ISSUED: "A token was issued to {label}",
     EventType.TOKEN_REVOKED: "A token was revoked",

@@ -82,6 +82,8 @@ class EventType(StrEnum):
     MANDATE_BEGUN = "account:mandate:begun"
     MANDATE_ENDED = "account:mandate:ended"
     MANDATE_EXEMPTED = "account:mandate:exempted"
+    MANDATE_EXEMPTION_PROPOSED = "account:mandate_exemption:proposed"
+    MANDATE_EXEMPTION_REFUSED = "account:mandate_exemption:refused"
     MANDATE_EXEMPTION_ENDED = "account:mandate_exemption:ended"
     TOKEN_ISSUED = "account:token:issued"
     TOKEN_REVOKED = "account:token:revoked"

@@ -93,6 +93,7 @@ class Action(StrEnum):
     OBJECT_TO_RECOVERY = "recovery:object"
     READ_STAFF = "staff:read"
     DECIDE_RECOVERY = "recovery:decide"
+    EXEMPT_FROM_MANDATE = "mandate:exempt"
     SIGN_IN_TO_CLIENT = "client:sign_in"
     GRANT_READ = "grant:read"
     GRANT_WRITE = "grant:write"

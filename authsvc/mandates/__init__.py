@@ -7,8 +7,10 @@ still to come), ahead (the next that is not met), state (for registries), rehear
 has_mandate, owns_packages, is_owner and is_covered (as conditions of queries), may_keep_only (may the others go?),
 co_owners (who maintains a package as well), packages (what somebody maintains), require (by hand), link_account (a
 name registered), put_package and put_maintainers (pushed by a registry; package, ownership and package_name read what
-it sent); apply and tidy_imports (the worker's tasks); exempt, end_exemption and standing_exemptions; plan, report and
-adoption; current_phases, change_phases and phase_history; and the operators' commands `impact` and `mandates`.
+it sent); apply and tidy_imports (the worker's tasks); exempt, end_exemption and standing_exemptions; of two people of
+the service may_exempt, is_alone, check_end, propose_exemption, decide_exemption, exemption_proposal and
+exemption_proposals; plan, report, adoption and its picture, trend; current_phases, change_phases and phase_history; and
+the operators' commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
@@ -18,7 +20,17 @@ from authsvc.mandates.exemptions import end as end_exemption
 from authsvc.mandates.exemptions import standing as standing_exemptions
 from authsvc.mandates.figures import STRENGTH_WORDS, PhaseFigures, Stopped, adoption, plan, report
 from authsvc.mandates.figures import DayFigures as AdoptionDay
-from authsvc.mandates.for_staff import trend
+from authsvc.mandates.for_staff import (
+    LONGEST,
+    check_end,
+    decide_exemption,
+    exemption_proposal,
+    exemption_proposals,
+    is_alone,
+    may_exempt,
+    propose_exemption,
+    trend,
+)
 from authsvc.mandates.phases import BadPhases, FileDecides
 from authsvc.mandates.phases import change as change_phases
 from authsvc.mandates.phases import current as current_phases
@@ -45,6 +57,7 @@ from authsvc.mandates.snapshots import Running
 from authsvc.mandates.snapshots import tidy as tidy_imports
 
 __all__ = [
+    "LONGEST",
     "STRENGTH_WORDS",
     "AdoptionDay",
     "BadPhases",
@@ -61,16 +74,22 @@ __all__ = [
     "ahead",
     "apply",
     "change_phases",
+    "check_end",
     "co_owners",
     "commands",
     "current_phases",
+    "decide_exemption",
     "end_exemption",
     "exempt",
+    "exemption_proposal",
+    "exemption_proposals",
     "has_mandate",
     "in_force",
+    "is_alone",
     "is_covered",
     "is_owner",
     "link_account",
+    "may_exempt",
     "may_keep_only",
     "ownership",
     "owns_packages",
@@ -79,6 +98,7 @@ __all__ = [
     "packages",
     "phase_history",
     "plan",
+    "propose_exemption",
     "put_maintainers",
     "put_package",
     "rehearsal",

@@ -33,11 +33,21 @@ class ExemptionView:
 
 
 def exempt(
-    account_id: int, *, reason: str, until: datetime, set_by: str, starts_at: datetime, now: datetime
+    account_id: int,
+    *,
+    reason: str,
+    until: datetime,
+    set_by: str,
+    staff: str = "",
+    starts_at: datetime,
+    now: datetime,
 ) -> ExemptionView:
-    """Ask nothing of an account until a moment. Its owner is told, the log says why and by whom."""
+    """Ask nothing of an account until a moment. Its owner is told, the log says why and by whom.
+
+    `staff`: the names of those who decided it in the console.
+    """
     row = ExemptionRow(
-        account_id=account_id, reason=reason, set_by=set_by, created_at=now, starts_at=starts_at, until=until
+        account_id=account_id, reason=reason, set_by=staff or set_by, created_at=now, starts_at=starts_at, until=until
     )
     db.session().add(row)
     # From its start on the days are counted anew, towards the end of the exemption.
@@ -51,7 +61,8 @@ def exempt(
         reason=reason,
         starts_at=starts_at.isoformat(),
         until=until.isoformat(),
-        by=set_by,
+        client=None,
+        **({"by": set_by, "staff": staff} if staff else {"by": set_by}),
     )
     _tell(account_id, subject="Your account {} is exempt for a while", row=row, ended=False, now=now)
     db.session().flush()

@@ -2,22 +2,32 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
-from flask import render_template
+from flask import Response, make_response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-from authsvc import mandates
-from authsvc.core.assurance import Action
+from authsvc import access, accounts, mandates
+from authsvc.core.assurance import Action, Principal
+from authsvc.core.errors import BadInput, Forbidden
 from authsvc.core.rate_limits import limited
-from authsvc.core.web import query_field, request_time, requires
+from authsvc.core.templating import date_words
+from authsvc.core.web import query_field, request_time, requires, text_field
 from authsvc.mandates import AdoptionDay, ExemptionView, PhaseFigures, Stopped
 from authsvc.staff.blueprint import bp
+from authsvc.staff.words import NO_VOTES
 
 SOON = timedelta(days=30)
 PEOPLE_ON_PAGE = 25
 DAYS_IN_TABLE = 12
+MIN_REASON, MAX_REASON = 10, 400
+DONE = {
+    "proposed": "Proposed. It begins when a second person approves.",
+    "alone": "It begins in 24 hours. As nobody else here has a key, a day takes the place of another person.",
+    "approved": "Approved. It has begun, and the owner was told.",
+    "refused": "Refused. Nothing changes.",
+}
 TABS = {"soon": "In the next 30 days", "now": "Now"}
 
 
@@ -149,4 +159,112 @@ def mandate_figures() -> ResponseReturnValue:
         page=number,
         pages=pages,
         exemptions=exempt,
+        proposals=len(mandates.exemption_proposals(staff_id=access.require_principal().account_id, now=now)),
     )
+
+
+@bp.get("/mandates/exemptions")
+@requires(Action.READ_STAFF)
+@limited("account")
+def exemptions() -> ResponseReturnValue:
+    """What waits for a second person, what stands, and the form to propose one."""
+    return _exemptions_page(notice=DONE.get(query_field("done", max_length=10)))
+
+
+def _exemptions_page(
+    *, notice: str | None = None, typed: dict[str, str] | None = None, errors: dict[str, str] | None = None
+) -> str:
+    now, who = request_time(), access.require_principal()
+    return render_template(
+        "staff/mandates_exemptions.html",
+        proposals=[
+            (one, NO_VOTES[one.no_vote] if one.no_vote else None)
+            for one in mandates.exemption_proposals(staff_id=who.account_id, now=now)
+        ],
+        exemptions=mandates.standing_exemptions(now=now),
+        alone=mandates.is_alone(who.account_id, now=now),
+        first_day=(now + timedelta(days=2)).date(),
+        last_day=(now + mandates.LONGEST).date(),
+        typed=typed or {},
+        errors=errors or {},
+        notice=notice,
+    )
+
+
+@bp.post("/mandates/exemptions")
+@requires(Action.EXEMPT_FROM_MANDATE)
+@limited("account")
+def propose_exemption() -> ResponseReturnValue:
+    """Ask for the step-up, which is bound to this account, this reason and this end."""
+    who, now = access.require_principal(), request_time()
+    typed = {name: text_field(name, max_length=500, required=False) for name in ("account", "reason", "until")}
+    account, until = accounts.find(typed["account"]), _day(typed["until"])
+    reason = " ".join(typed["reason"].split())
+    errors = {}
+    if account is None or account.disabled:
+        errors["account"] = "There is no account of this name."
+    if not MIN_REASON <= len(reason) <= MAX_REASON:
+        errors["reason"] = f"Give a reason of {MIN_REASON} to {MAX_REASON} characters."
+    try:
+        mandates.check_end(until or now, now=now)
+    except BadInput as error:
+        errors["until"] = error.message
+    if account is None or until is None or errors:
+        return _exemptions_page(typed=typed, errors=errors), 422
+    problem = mandates.may_exempt(account.id, staff_id=who.account_id, now=now)
+    if problem is not None:
+        raise Forbidden(f"exemption of {account.id}: {problem}", message=NO_VOTES[problem])
+    return access.step_up(
+        Action.EXEMPT_FROM_MANDATE,
+        params={"decision": "propose", "account": str(account.id), "reason": reason, "until": until.isoformat()},
+        words=f"Propose to ask {account.username} for no second step",
+        details=[("Until", date_words(until)), ("Reason", reason)],
+        back=url_for("staff.exemptions"),
+    )
+
+
+def _day(typed: str) -> datetime | None:
+    try:
+        return datetime.combine(date.fromisoformat(typed), time(), UTC)
+    except ValueError:
+        return None
+
+
+@bp.post("/mandates/exemptions/<int(max=9223372036854775807):proposal_id>")
+@requires(Action.EXEMPT_FROM_MANDATE)
+@limited("account")
+def decide_exemption(proposal_id: int) -> ResponseReturnValue:
+    """Ask for the step-up, which is bound to this proposal, which never changes, and this decision."""
+    who, decision = access.require_principal(), text_field("decision", max_length=10)
+    if decision not in {"approve", "refuse"}:
+        raise BadInput("decision", message="Please choose whether to approve or to refuse.")
+    one = mandates.exemption_proposal(proposal_id, staff_id=who.account_id, now=request_time())
+    if decision == "approve" and one.no_vote is not None:
+        raise Forbidden(f"proposal {proposal_id}: {one.no_vote}", message=NO_VOTES[one.no_vote])
+    asked = f"{'Ask' if decision == 'approve' else 'Refuse to ask'} {one.username} for no second step"
+    return access.step_up(
+        Action.EXEMPT_FROM_MANDATE,
+        params={"decision": decision, "proposal": str(proposal_id)},
+        words=asked,
+        details=[("Until", date_words(one.until)), ("Reason", one.reason), ("Proposed by", one.proposed_by)],
+        back=url_for("staff.exemptions"),
+    )
+
+
+@access.carries_out(Action.EXEMPT_FROM_MANDATE)
+def _exempt(who: Principal, params: dict[str, str]) -> Response:
+    now, staff_id, decision = request_time(), who.account_id, params["decision"]
+    if decision == "propose":
+        done = "alone" if mandates.is_alone(staff_id, now=now) else "proposed"
+        until = datetime.fromisoformat(params["until"])
+        problem = mandates.propose_exemption(
+            int(params["account"]), reason=params["reason"], until=until, staff_id=staff_id, now=now
+        )
+    else:
+        done = "approved" if decision == "approve" else "refused"
+        problem = mandates.decide_exemption(
+            int(params["proposal"]), staff_id=staff_id, approve=decision == "approve", now=now
+        )
+    if problem is not None:
+        raise Forbidden(f"{decision}: {problem}", message=NO_VOTES[problem])
+    return make_response(redirect(url_for("staff.exemptions", done=done), code=303))
