@@ -19,6 +19,7 @@ from authsvc.domains import hosts as mail_hosts
 from authsvc.domains.models import AddressBaseline, Domain
 from authsvc.policy.continuity import Renewals
 from authsvc.policy.domain_verdict import (
+    MX_HOST_DOMAIN_LAPSED,
     REGISTRATION_SLACK,
     Baseline,
     History,
@@ -26,6 +27,7 @@ from authsvc.policy.domain_verdict import (
     Judgement,
     Verdict,
     judge,
+    lapsed_host,
 )
 from authsvc.policy.registry_schedule import MAX_AGE_AT_RESET, Purpose, RegistryFacts, due, same_servers
 
@@ -136,9 +138,17 @@ def _store(
     doubted = _proved_by_others(name, evidence)
     judges = evidence is not None and own_verdicts.due(row, evidence, judgement, rdap_at=rdap_at)
     own = own_verdicts.worse(name, evidence, before, now=now) if evidence is not None and judges else {}
-    doubted += [(now, ids) for ids in _in_parts(own.get(Verdict.REREGISTERED, []))]
-    in_doubt = any(accounts.would_be_doubted(name, proved_before=at, only=ids) for at, ids in doubted)
-    held = (lapses or anew or in_doubt) and mass_change.holds_back(row, now=now)
+    known_of = {address_id for doubt in doubted for address_id in doubt.only or ()}
+    seen_by_them = [address_id for address_id in own.get(Verdict.REREGISTERED, []) if address_id not in known_of]
+    doubted += [_Doubt(now, ids) for ids in _in_parts(seen_by_them)]
+    new = [d for d in doubted if accounts.would_be_doubted(name, proved_before=d.proved_before, only=d.only)]
+    in_doubt = bool(new)
+    host = None
+    if evidence is not None and judgement.reason == MX_HOST_DOMAIN_LAPSED:
+        host = lapsed_host(evidence)
+    elif new and not (lapses or anew) and all(d.host is not None for d in new):
+        host = new[0].host
+    held = (lapses or anew or in_doubt) and mass_change.holds_back(row, host=host, now=now)
     row.held_at = (row.held_at or now) if held else None
     if held:
         reason = "REGISTERED_AFTER_VERIFICATION" if judgement.verdict is Verdict.HEALTHY else judgement.reason
@@ -169,8 +179,8 @@ def _store(
             accounts.set_suspect(part)
     if row.registered_at is not None:
         accounts.set_reregistered(name, proved_before=row.registered_at - REGISTRATION_SLACK, now=now)
-    for proved_before, ids in () if held else doubted:
-        accounts.set_reregistered(name, proved_before=proved_before, now=now, only=ids)
+    for doubt in () if held else doubted:
+        accounts.set_reregistered(name, proved_before=doubt.proved_before, now=now, only=doubt.only)
     if was != (row.verdict, generation) or in_doubt:
         sessions.end_resting_on_mail(accounts.in_doubt_at(name), since=before.last_healthy_at, now=now)
     nothing_wrong_before = was[0] in {Verdict.HEALTHY.value, Verdict.UNKNOWN.value}
@@ -180,16 +190,22 @@ def _store(
     db.commit()
 
 
-def _proved_by_others(name: str, evidence: Evidence | None) -> list[tuple[datetime, list[int] | None]]:
-    """Who may have lost an address to a registration of the domain, or of a mail host's domain (rules 1 and 3).
+@dataclass(frozen=True)
+class _Doubt:
+    """Who may have lost an address there to somebody else, and through which mail host's domain."""
 
-    Each: the time before which addresses were proved, and their ids; None for all at the domain.
-    """
+    proved_before: datetime
+    only: list[int] | None = None  # ids; None: all at the domain
+    host: str | None = None
+
+
+def _proved_by_others(name: str, evidence: Evidence | None) -> list[_Doubt]:
+    """Who may have lost an address to a registration of the domain, or of a mail host's domain (rules 1 and 3)."""
     if evidence is None:
         return []
-    found: list[tuple[datetime, list[int] | None]] = []
+    found = list[_Doubt]()
     if evidence.rdap.registered_at is not None:
-        found.append((evidence.rdap.registered_at - REGISTRATION_SLACK, None))
+        found.append(_Doubt(evidence.rdap.registered_at - REGISTRATION_SLACK))
     for host, answer in evidence.hosts_rdap.items():
         if answer.registered_at is not None:
             before = answer.registered_at - REGISTRATION_SLACK
@@ -198,7 +214,7 @@ def _proved_by_others(name: str, evidence: Evidence | None) -> list[tuple[dateti
                 used = [
                     r.address_id for r in db.session().scalars(rows) if host in {registrable_domain(mx) for mx in r.mx}
                 ]
-                found.append((before, used))
+                found.append(_Doubt(before, used, host))
     return found
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from authsvc import accounts, mandates
 from authsvc.core import db
 from authsvc.core.db import Row
-from authsvc.core.domain_names import registrable_domain
+from authsvc.core.domain_names import registrable_domain, registry_domain
 from authsvc.domains.models import Domain
 from authsvc.policy import mass_change as policy
 
@@ -40,29 +40,42 @@ class Breaker:
     raised_until: datetime | None
 
 
-def holds_back(row: Domain, *, now: datetime) -> bool:
-    """Whether the change of this domain, just found, is to wait for staff. Notes it as a change where it is not."""
+def holds_back(row: Domain, *, host: str | None, now: datetime) -> bool:
+    """Whether the change of this domain, just found, is to wait for staff. Notes it as a change where it is not.
+
+    `host`: the mail host's domain that lapsed or changed hands, where it is not the mail domain itself. Names that no
+    registry knows are given away by companies to anybody: they neither count nor wait.
+    """
     if _is_raised(_state()[1], now=now):
         return False
-    registrable = registrable_domain(row.name) or row.name
-    if row.held_at is not None or registrable in policy.PINNED:
+    registrable = registry_domain(row.name)
+    cause = host or registrable
+    if not policy.PINNED.isdisjoint({registrable, cause}):
+        return True
+    if registrable is None or cause is None:
+        return False
+    if row.held_at is not None:
         return True
     if not _is_established(row.name, now=now):
         return False
-    if policy.too_many(_changes(registrable, now=now)):
+    if policy.too_many(_changes(registrable, cause, now=now)):
         return True
-    row.changed_at, row.registrable = now, registrable
+    row.changed_at, row.registrable = now, cause
     return False
 
 
-def _changes(registrable: str, *, now: datetime) -> policy.Changes:
-    query = select(Domain.registrable).where(Domain.changed_at > now - policy.PERIOD).distinct()
-    changed = set(db.session().scalars(query)) | {registrable}
-    tld, established = registrable.rpartition(".")[2], _state()[0]
+def _changes(registrable: str, cause: str, *, now: datetime) -> policy.Changes:
+    query = select(Domain.name, Domain.registrable).where(Domain.changed_at > now - policy.PERIOD)
+    before = [
+        (registrable_domain(row[0]) or row[0], row[1] or row[0])
+        for row in db.session().execute(query.order_by(Domain.id))
+    ]
+    changed = policy.causes([(registrable, cause), *before])
+    tld, established = cause.rpartition(".")[2], _state()[0]
     return policy.Changes(
         changed=len(changed),
         established=sum(established.values()),
-        changed_under_tld=sum(name is not None and name.rpartition(".")[2] == tld for name in changed),
+        changed_under_tld=sum(name.rpartition(".")[2] == tld for name in changed),
         established_under_tld=established.get(tld, 0),
     )
 
@@ -81,8 +94,9 @@ def count_established(*, now: datetime) -> None:
     """Count established domains anew. The worker's task: it reads every domain."""
     counted: dict[str, set[str]] = {}
     for name in db.session().scalars(_established_names(now).distinct()):
-        registrable = registrable_domain(name) or name
-        counted.setdefault(registrable.rpartition(".")[2], set()).add(registrable)
+        registrable = registry_domain(name)
+        if registrable is not None:
+            counted.setdefault(registrable.rpartition(".")[2], set()).add(registrable)
     db.commit()
     values = {"established": {tld: len(names) for tld, names in counted.items()}, "counted_at": now}
     change = update(MassChange).where(MassChange.id == ONLY).values(values)

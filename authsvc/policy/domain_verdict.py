@@ -33,6 +33,7 @@ DEAD_REASONS = frozenset(HOLD_STATUSES.values()) | {
     "MX_HOST_NXDOMAIN",
     "MX_UNROUTABLE",
 }
+MX_HOST_DOMAIN_LAPSED = "MX_HOST_DOMAIN_LAPSED"
 NO_LISTS = DomainLists()
 PRIVATE_NETWORKS = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
@@ -228,15 +229,21 @@ def _registry_knows_nothing(case: _Case) -> Finding | None:
 
 def _a_mail_host_changed_hands(case: _Case) -> Finding | None:
     """Rule 3: whoever holds the domain of one mail host reads mail, whatever its preference."""
-    hosts = case.evidence.hosts_rdap
-    missing, then = case.evidence.dns.missing, {registrable_domain(name) for name in case.baseline.mx}
-    for name, rdap in hosts.items():
-        free = rdap.outcome is RdapOutcome.NOT_FOUND and name in missing
-        if free or rdap.statuses & EXPIRED_STATUSES:
-            return Verdict.LAPSED, "MX_HOST_DOMAIN_LAPSED"
+    hosts, then = case.evidence.hosts_rdap, {registrable_domain(name) for name in case.baseline.mx}
+    if lapsed_host(case.evidence) is not None:
+        return Verdict.LAPSED, MX_HOST_DOMAIN_LAPSED
     registered = [rdap.registered_at for name, rdap in hosts.items() if name in then and rdap.registered_at is not None]
     if case.verified_at is not None and any(at > case.verified_at + REGISTRATION_SLACK for at in registered):
         return Verdict.REREGISTERED, "MX_HOST_DOMAIN_REREGISTERED"
+    return None
+
+
+def lapsed_host(evidence: Evidence) -> str | None:
+    """The first mail host's domain that is free, or has expired."""
+    for name, rdap in evidence.hosts_rdap.items():
+        free = rdap.outcome is RdapOutcome.NOT_FOUND and name in evidence.dns.missing
+        if free or rdap.statuses & EXPIRED_STATUSES:
+            return name
     return None
 
 

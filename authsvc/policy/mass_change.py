@@ -3,6 +3,7 @@
 Facts in, decision out. `domains` counts, and holds back what is found (decision 0025).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -54,12 +55,29 @@ PINNED = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """Established registrable domains: how many changed within PERIOD, the present one included, and how many are."""
+    """Established registrable domains: how many there are, and how many changed within PERIOD.
+
+    The present one included; counted as `causes` does.
+    """
 
     changed: int
     established: int
     changed_under_tld: int
     established_under_tld: int
+
+
+def causes(changes: Iterable[tuple[str, str]]) -> set[str]:
+    """The registrable domains to count, given those of each mail domain that changed and of what changed its hands.
+
+    The latter is the mail domain itself, or a mail host's. Each counts once, on either side: one expired name, or one
+    zone full of names that point at many such, costs an attacker nothing.
+    """
+    own, found = set[str](), set[str]()
+    for name, cause in changes:
+        if name not in own and cause not in found:
+            own.add(name)
+            found.add(cause)
+    return found
 
 
 def too_many(seen: Changes) -> bool:

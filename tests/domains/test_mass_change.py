@@ -11,6 +11,7 @@ from authsvc.domains.commands import domains as command
 from authsvc.mandates.models import Ownership
 from authsvc.policy import mass_change
 from authsvc.policy.login import Mailbox
+from tests import servers
 from tests.domains.test_domains import ALIVE, DAY, World, registration, world
 
 __all__ = ["world"]  # the fixture
@@ -122,6 +123,68 @@ def test_a_registration_of_the_domain_anew_is_held_back_alike(world: World) -> N
     assert (held.judgement.verdict.value, held.judgement.reason) == ("suspect", "REGISTERED_AFTER_VERIFICATION")
     assert world.worth(second) is Mailbox.DOUBTFUL
     assert world.address(second).generation == world.address(second).domain_generation
+
+
+def expired_mail_host(world: World, *names: str, host: str = "dead.net") -> None:
+    """From now on these have their mail at a domain that has expired."""
+    alive = [["mx." + host, "A", "203.0.113.7"], ALIVE[3]]
+    world.dns.zone = servers.Zone(
+        [*alive, *([n, "NS", "ns1.host.net."] for n in names), *([n, "MX", f"10 mx.{host}."] for n in names)]
+    )
+    world.web.add_rdap({name: registration() for name in names})
+    world.web.add_rdap({host: registration(status="redemption period")})
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_names_under_a_private_suffix_neither_count_nor_wait(world: World) -> None:
+    names = [f"m{number}.github.io" for number in range(3)]
+    *theirs, victim, later = established(world, *names, "corp.org", "two.org")
+    expired_mail_host(world, *names)
+    for name in names:
+        assert world.look(name).judgement.reason == "MX_HOST_DOMAIN_LAPSED"
+    assert {world.worth(account_id) for account_id in theirs} == {Mailbox.LOST}
+    lapse(world, "corp.org")
+    assert world.worth(victim) is Mailbox.LOST
+    lapse(world, "two.org")
+    assert world.worth(later) is Mailbox.DOUBTFUL
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_an_expired_domain_of_a_mail_host_counts_once_for_all_that_have_mail_there(world: World) -> None:
+    one, two, three, four = established(world, "one.org", "two.org", "three.org", "four.org")
+    expired_mail_host(world, "one.org", "two.org", "three.org")
+    for name in ("one.org", "two.org", "three.org"):
+        assert not world.look(name).held
+    assert {world.worth(account_id) for account_id in (one, two, three)} == {Mailbox.LOST}
+    lapse(world, "four.org")
+    assert world.worth(four) is Mailbox.DOUBTFUL
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_a_domain_whose_names_have_mail_at_many_expired_ones_counts_once(world: World) -> None:
+    established(world, "a.one.org", "b.one.org")
+    for name, host in (("a.one.org", "dead.net"), ("b.one.org", "gone.net")):
+        expired_mail_host(world, name, host=host)
+        world.web.add_rdap({"one.org": registration()})
+        look = world.look(name)
+        assert (look.judgement.reason, look.held) == ("MX_HOST_DOMAIN_LAPSED", False)
+
+
+@pytest.mark.usefixtures("one_is_enough")
+def test_a_mail_host_registered_anew_counts_once_too(world: World) -> None:
+    names = ("one.org", "two.org", "three.org")
+    zone = [*([n, "NS", "ns1.host.net."] for n in names), *([n, "MX", "10 mx.mail.net."] for n in names), *ALIVE[2:]]
+    world.dns.zone = servers.Zone(zone)
+    world.web.add_rdap({name: registration() for name in names} | {"mail.net": registration()})
+    people = [world.person(name.partition(".")[0], email=f"me@{name}") for name in names]
+    for name in names:
+        world.look(name)
+    world.now += 40 * DAY
+    with world.app.app_context():
+        domains.count_established(now=world.now)
+    world.web.add_rdap({"mail.net": registration((world.now - 3 * DAY).isoformat())})
+    assert [world.look(name).held for name in names] == [False] * 3
+    assert {world.worth(account_id) for account_id in people} == {Mailbox.LOST}
 
 
 def test_a_pinned_domain_never_changes_by_itself(world: World) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from authsvc.policy.mass_change import AT_LEAST, Changes, too_many
+from authsvc.policy.mass_change import AT_LEAST, Changes, causes, too_many
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,9 @@ def test_a_share_of_all_and_of_one_top_level_domain_may_change_and_a_few_always(
         established_under_tld=established_under_tld,
     )
     assert too_many(seen) is held
+
+
+def test_a_cause_counts_once_and_so_does_a_domain_with_many_causes() -> None:
+    assert causes([("a.org", "a.org"), ("b.org", "b.org")]) == {"a.org", "b.org"}
+    assert causes([("a.org", "host.net"), ("b.org", "host.net")]) == {"host.net"}
+    assert causes([("a.org", "one.net"), ("a.org", "two.net")]) == {"one.net"}
