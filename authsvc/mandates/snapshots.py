@@ -104,12 +104,12 @@ def execute(statement: Any) -> None:
 
 @contextmanager
 def gentle_transaction() -> Iterator[Session]:
-    """A short transaction and on SQLite a pause as long, or the others would never get the only writer's place."""
+    """A short transaction and on SQLite a pause, or the others would never get the only writer's place."""
     begun = time.perf_counter()
     with db.transaction() as session:
         yield session
     if db.engine().dialect.name == "sqlite":
-        time.sleep(min(time.perf_counter() - begun, 0.1))
+        time.sleep(min((time.perf_counter() - begun) / 2, 0.1))
 
 
 def gently(statement: Any) -> None:
