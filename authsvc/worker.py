@@ -61,6 +61,7 @@ def _purge(now: datetime) -> None:
         oidc.purge(before=now - KEPT_FOR)
         tokens.purge(before=now - KEPT_FOR)
         mail.purge(before=now - mail.KEPT_FOR)
+        domains.forget_hosts(now=now)
 
 
 def _may_leave(kind: str, account_id: int | None, recipient: str, now: datetime) -> bool:

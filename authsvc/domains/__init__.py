@@ -5,12 +5,13 @@ Evidence belongs to a domain and is shared by its addresses; the verdict is writ
 
 Verbs: check_now, check_fresh, last_look, known (looks); judge_address, continuous, comparable, mailbox_worth,
 seen_while_healthy, health_words (for one address); may_register, may_get_code, first_proof, proof_would_count, prove,
-record_verification (proofs); sweep, bring_forward, due; tell_of_doubts, refresh_servers (the worker's); breaker,
-raise_breaker, lower_breaker, count_established (changes held back).
+record_verification (proofs); sweep, bring_forward, due; tell_of_doubts, refresh_servers, forget_hosts (the worker's);
+breaker, raise_breaker, lower_breaker, count_established (changes held back).
 """
 
 from authsvc.domains.commands import GROUPS as commands
 from authsvc.domains.doubts import tell_of_doubts
+from authsvc.domains.hosts import purge as forget_hosts
 from authsvc.domains.judging import (
     comparable,
     continuous,
@@ -51,6 +52,7 @@ __all__ = [
     "count_established",
     "due",
     "first_proof",
+    "forget_hosts",
     "health_words",
     "judge_address",
     "known",

@@ -14,10 +14,12 @@ from authsvc.adapters.dns import DnsClient
 from authsvc.adapters.rdap import RdapClient
 from authsvc.audit import EventType
 from authsvc.core import db
-from authsvc.domains import looks
+from authsvc.core.evidence import RdapEvidence
+from authsvc.domains import hosts, looks, registries
 from authsvc.mail import Message
 from authsvc.policy.domain_verdict import Verdict
 from authsvc.policy.login import Mailbox
+from authsvc.policy.registry_schedule import Purpose
 from tests import servers
 from tests.slices import NOON
 
@@ -495,3 +497,59 @@ def test_what_was_seen_at_the_proof_counts_at_sign_in_too(world: World) -> None:
     world.look(days=2)
     assert world.judged(alice) == ("suspect", "NS_AND_MX_CHANGED")
     assert world.worth(alice) is Mailbox.DOUBTFUL
+
+
+def mail_at(world: World, *names: str) -> None:
+    """From now on these domains take the mail."""
+    records = [["corp.org", "NS", "ns1.host.net."], ALIVE[3]]
+    for name in names:
+        records += [[f"mx.{name}", "A", "203.0.113.7"]]
+        records += [[mailed, "MX", f"10 mx.{name}."] for mailed in ("corp.org", "sub.corp.org")]
+    world.says(records, registration())
+    world.web.add_rdap({name: registration() for name in names})
+
+
+def hosts_known(world: World) -> set[str]:
+    """Domains of mail hosts about which something is kept."""
+    with world.app.app_context(), db.transaction() as session:
+        return set(session.scalars(select(hosts.HostDomain.name)))
+
+
+def test_a_domain_that_names_other_mail_hosts_at_each_look_has_few_of_them_asked_about(world: World) -> None:
+    world.person("alice")
+    world.person("bob", email="bob@sub.corp.org")
+    for number in range(3):
+        mail_at(world, *(f"x{number}-{host}.net" for host in range(6)))
+        world.look(hours=1)
+        world.look("sub.corp.org")
+    assert hosts_known(world) == {f"x0-{host}.net" for host in range(6)}
+    world.look(hours=22)
+    assert hosts_known(world) == {f"x{number}-{host}.net" for host in range(6) for number in (0, 2)}
+
+
+def test_the_first_question_about_a_mail_host_comes_from_the_share_of_the_sweep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, Purpose]] = []
+    real = registries.ask
+
+    def ask(name: str, *, purpose: Purpose, now: datetime) -> RdapEvidence | None:
+        asked.append((name, purpose))
+        return real(name, purpose=purpose, now=now)
+
+    monkeypatch.setattr(registries, "ask", ask)
+    world.person("alice")
+    mail_at(world, "mail.net")
+    world.look()
+    world.look(days=2)
+    assert [purpose for name, purpose in asked if name == "mail.net"] == [Purpose.SWEEP, Purpose.RESET]
+
+
+def test_a_mail_host_that_nobody_uses_is_forgotten_after_ninety_days(world: World) -> None:
+    world.person("alice")
+    mail_at(world, "mail.net")
+    world.look()
+    for late, left in ((timedelta(0), {"mail.net"}), (timedelta(seconds=1), set())):
+        with world.app.app_context(), db.transaction():
+            domains.forget_hosts(now=NOON + 90 * DAY + late)
+        assert hosts_known(world) == left
