@@ -12,7 +12,7 @@ from authsvc.core.evidence import DnsFault, RdapOutcome
 from authsvc.domains.looks import Look, last_look
 from authsvc.domains.models import AddressBaseline, Domain
 from authsvc.policy.continuity import Renewals, continuity_shown
-from authsvc.policy.domain_verdict import Baseline, Impact, Judgement, Verdict, judge
+from authsvc.policy.domain_verdict import REGISTRATION_SLACK, Baseline, Impact, Judgement, Verdict, judge
 from authsvc.policy.login import Mailbox
 
 REGISTRIES_SILENT_AFTER = timedelta(days=1)  # without an answer of any registry about any domain, the fault is ours
@@ -101,14 +101,31 @@ def _is_the_domains_fault(name: str) -> bool:
 
 
 def seen_while_healthy(address: AddressView | None, first_seen_at: datetime, *, now: datetime) -> bool:
-    """True for a senior browser that was known before the domain's last healthy look (POLICY 8)."""
+    """True for a senior browser known before the domain was last seen healthy, before the doubt began (POLICY 8).
+
+    Healthy looks since then are those of whoever holds the domain now.
+    """
     if address is None or now - first_seen_at < accounts.SENIOR_AFTER:
         return False
     row = db.session().scalar(select(Domain).where(Domain.name == address.domain))
     if row is None:
         return False
-    last = row.checked_at if row.verdict == Verdict.HEALTHY.value else row.last_healthy_at
-    return last is not None and first_seen_at < last
+    began = _another_s_since(address, row)
+    baseline = db.session().get(AddressBaseline, address.id)
+    healthy = {row.last_healthy_at, row.healthy_before_doubt_at, baseline.recorded_at if baseline else None}
+    if row.verdict == Verdict.HEALTHY.value:
+        healthy.add(row.checked_at)
+    return any(at is not None and (began is None or at < began) and first_seen_at < at for at in healthy)
+
+
+def _another_s_since(address: AddressView, row: Domain) -> datetime | None:
+    """From when on somebody else may have held the domain, or that of a mail host; None: nothing says so."""
+    evidence = row.evidence()
+    answers = [evidence.rdap, *evidence.hosts_rdap.values()] if evidence is not None else []
+    proved = address.verified_at
+    dates = {row.registered_at, *(answer.registered_at for answer in answers)}
+    began = [at for at in dates if at is not None and proved is not None and at > proved + REGISTRATION_SLACK]
+    return min([*began, *([address.doubted_at] if address.doubted_at else [])], default=None)
 
 
 REASONS = {

@@ -181,6 +181,8 @@ def _store(
         accounts.set_reregistered(name, proved_before=row.registered_at - REGISTRATION_SLACK, now=now)
     for doubt in () if held else doubted:
         accounts.set_reregistered(name, proved_before=doubt.proved_before, now=now, only=doubt.only)
+    if (lapses or anew or in_doubt) and not held:
+        row.healthy_before_doubt_at = before.last_healthy_at
     if was != (row.verdict, generation) or in_doubt:
         sessions.end_resting_on_mail(accounts.in_doubt_at(name), since=before.last_healthy_at, now=now)
     nothing_wrong_before = was[0] in {Verdict.HEALTHY.value, Verdict.UNKNOWN.value}

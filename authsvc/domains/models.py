@@ -35,6 +35,7 @@ class Domain(Row):
     first_failure_at: Mapped[datetime | None]
     failure: Mapped[str | None] = mapped_column(String(10))
     last_healthy_at: Mapped[datetime | None]
+    healthy_before_doubt_at: Mapped[datetime | None]  # the last healthy look before an address there was lost last
     last_rdap_ok_at: Mapped[datetime | None]
     paid_until: Mapped[datetime | None]  # with `unbroken_since`: see `policy/continuity.py`
     unbroken_since: Mapped[datetime | None]

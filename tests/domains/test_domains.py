@@ -359,6 +359,34 @@ def test_a_browser_from_before_the_last_healthy_look_is_known(world: World) -> N
         assert not domains.seen_while_healthy(None, NOON, now=world.now)
 
 
+@pytest.mark.attack("D01")
+def test_the_new_holder_s_healthy_looks_make_no_browser_known(world: World) -> None:
+    alice = world.person("alice")
+    world.look()
+    world.look(days=10)
+    world.says(ALIVE, registration((NOON + 15 * DAY).isoformat()))
+    world.look(days=10)
+    world.look(days=10)
+    address = world.address(alice)
+    assert world.worth(alice) is Mailbox.LOST
+    with world.app.app_context(), db.transaction():
+        for first_seen, known in ((9.9, True), (10, False), (16, False), (21, False)):
+            assert domains.seen_while_healthy(address, NOON + first_seen * DAY, now=world.now) == known
+
+
+def test_a_look_between_the_registration_and_its_being_noticed_makes_no_browser_known(world: World) -> None:
+    alice = world.person("alice")
+    world.look()
+    with world.app.app_context():  # the sweep asks the registry once a month
+        domains.check_now("corp.org", now=NOON + 20 * DAY, purpose=Purpose.SWEEP)
+    world.says(ALIVE, registration((NOON + 15 * DAY).isoformat()))
+    world.look(days=25)
+    address = world.address(alice)
+    with world.app.app_context(), db.transaction():
+        for first_seen, known in ((-1, True), (1, False), (16, False)):
+            assert domains.seen_while_healthy(address, NOON + first_seen * DAY, now=world.now) == known
+
+
 # --- proving an address anew
 
 

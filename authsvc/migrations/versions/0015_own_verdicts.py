@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     with op.batch_alter_table("domains") as table:
         table.add_column(sa.Column("judged_at", sa.DateTime(), nullable=True))
+        table.add_column(sa.Column("healthy_before_doubt_at", sa.DateTime(), nullable=True))
     op.create_index(op.f("ix_domains_rdap_checked_at"), "domains", ["rdap_checked_at"])
     with op.batch_alter_table("host_domains") as table:
         table.add_column(sa.Column("brought_by", sa.String(length=255), nullable=True))
@@ -26,4 +27,5 @@ def downgrade() -> None:
         table.drop_column("brought_by")
     op.drop_index(op.f("ix_domains_rdap_checked_at"), table_name="domains")
     with op.batch_alter_table("domains") as table:
+        table.drop_column("healthy_before_doubt_at")
         table.drop_column("judged_at")
