@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, or_, select, true
+from sqlalchemy import CTE, ColumnElement, Select, and_, case, exists, false, func, or_, select, true
 from sqlalchemy.sql.expression import SQLColumnExpression
 
 from authsvc.accounts import AccountRow
@@ -17,12 +17,6 @@ from authsvc.policy.cohort import BY_NAME, FOR_EVERYBODY, Cohort, Line, Phase, R
 from authsvc.policy.mandate import Mandate, Owned, Strength, reason
 
 NO_RANK = 2**31 - 1
-_SAME = and_(
-    Package.ecosystem == Ownership.ecosystem,
-    Package.name == Ownership.package,
-    is_current(Package),
-    is_current(Ownership),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +33,25 @@ def changes(phase: Phase, *, as_of: datetime) -> Changes:
     """What differs in an announced phase on a day."""
     live = and_(MandateRow.source == phase.name, MandateRow.ended_at.is_(None))
     kept = _kept(phase.cohort, as_of)
-    below = select(MandateRow.id).where(live, MandateRow.below_since.is_(None), ~kept)
-    again = select(MandateRow.id).where(live, MandateRow.below_since.is_not(None), kept)
+    known = select(MandateRow.id, MandateRow.below_since.is_(None).label("inside"), kept.c.account_id.label("kept"))
+    rows = (
+        db.session()
+        .execute(
+            known.join(kept, kept.c.account_id == MandateRow.account_id, isouter=True).where(
+                live,
+                or_(
+                    and_(MandateRow.below_since.is_(None), kept.c.account_id.is_(None)),
+                    and_(MandateRow.below_since.is_not(None), kept.c.account_id.is_not(None)),
+                ),
+            )
+        )
+        .all()
+    )
     return Changes(
         entered=entered(phase, as_of=as_of),
         tightened=_tightened(phase, live),
-        below=list(db.session().scalars(below)),
-        kept=list(db.session().scalars(again)),
+        below=[row.id for row in rows if row.inside],
+        kept=[row.id for row in rows if not row.inside],
     )
 
 
@@ -69,30 +75,32 @@ def entered(phase: Phase, *, as_of: datetime) -> dict[int, Mandate]:
 
 def _maintainers(phase: Phase, as_of: datetime) -> Select[tuple[int, str, str]]:
     """Accounts that a package of theirs takes in, each with the package that speaks for it."""
+    found = _found(_takes_in(phase.cohort)).c
     best = case(
-        (Package.rank.is_(None), Package.dependents_rank),
-        (Package.dependents_rank < Package.rank, Package.dependents_rank),
-        else_=Package.rank,
+        (found.rank.is_(None), found.dependents_rank),
+        (found.dependents_rank < found.rank, found.dependents_rank),
+        else_=found.rank,
     )
-    order = (
-        func.coalesce(best, NO_RANK),
-        -func.coalesce(Package.weekly_downloads, 0),
-        Package.ecosystem,
-        Package.name,
-    )
+    order = (func.coalesce(best, NO_RANK), -func.coalesce(found.weekly_downloads, 0), found.ecosystem, found.name)
     place = func.row_number().over(partition_by=Ownership.account_id, order_by=order).label("place")
     ranked = (
-        select(Ownership.account_id, Package.ecosystem, Package.name, *FIGURES, place)
-        .join_from(Package, Ownership, _SAME)
-        .where(_takes_in(phase.cohort), _counts(as_of), _new(phase, Ownership.account_id))
+        select(Ownership.account_id, *found, place)
+        .where(Ownership.ecosystem == found.ecosystem, Ownership.package == found.name, is_current(Ownership))
+        .where(_has_account() > 0, Ownership.accepted_at <= as_of, _new(phase, Ownership.account_id))
         .subquery()
     )
     return select(ranked).where(ranked.c.place == 1)
 
 
-def _counts(as_of: datetime) -> ColumnElement[bool]:
-    """Ownership counts once the account accepted it (POLICY 12)."""
-    return and_(Ownership.account_id.is_not(None), Ownership.accepted_at <= as_of)
+def _found(which: ColumnElement[bool]) -> CTE:
+    """The packages that a condition holds for, found before anything else: they are few, and maintainers millions."""
+    packages = select(Package.ecosystem, Package.name, *FIGURES).where(which, is_current(Package))
+    return packages.cte().prefix_with("MATERIALIZED")
+
+
+def _has_account() -> ColumnElement[int]:
+    """The account's id, or 0. Written so that no index is used for it: nearly every row has an account."""
+    return func.coalesce(Ownership.account_id, 0)
 
 
 def _new(phase: Phase, account_id: SQLColumnExpression[int] | SQLColumnExpression[int | None]) -> ColumnElement[bool]:
@@ -102,20 +110,21 @@ def _new(phase: Phase, account_id: SQLColumnExpression[int] | SQLColumnExpressio
     return ~given
 
 
-def _kept(cohort: Cohort, as_of: datetime) -> ColumnElement[bool]:
-    """A condition on mandates: something keeps the account in."""
+def _kept(cohort: Cohort, as_of: datetime) -> CTE:
+    """The accounts that something keeps in, found as a whole: one by one takes minutes for a registry's maintainers."""
     if cohort.everybody:
-        return true()
-    named = exists().where(AccountRow.id == MandateRow.account_id, AccountRow.username.in_(cohort.accounts))
+        return select(AccountRow.id.label("account_id")).cte().prefix_with("MATERIALIZED")
+    named = select(AccountRow.id.label("account_id")).where(AccountRow.username.in_(cohort.accounts))
     if not cohort.by_reach and not cohort.packages:
-        return named.correlate(MandateRow)
+        return named.cte().prefix_with("MATERIALIZED")
     keeps = or_(_names(cohort), _reached(cohort.exit)) if cohort.by_reach else _names(cohort)
-    owns = (
-        exists()
-        .where(Ownership.account_id == MandateRow.account_id, Ownership.accepted_at <= as_of, _SAME, keeps)
-        .correlate(MandateRow)
+    found = _found(keeps).c
+    owners = (
+        select(Ownership.account_id)
+        .where(Ownership.ecosystem == found.ecosystem, Ownership.package == found.name, is_current(Ownership))
+        .where(_has_account() > 0, Ownership.accepted_at <= as_of)
     )
-    return or_(owns, named.correlate(MandateRow)) if cohort.accounts else owns
+    return owners.union(named).cte().prefix_with("MATERIALIZED")
 
 
 def _tightened(phase: Phase, live: ColumnElement[bool]) -> dict[int, Mandate]:
@@ -172,9 +181,10 @@ def names_without_account(phases: tuple[Phase, ...]) -> int:
     """How many names maintain a package that some phase takes in, and have not registered here."""
     if not phases:
         return 0
+    found = _found(or_(*(_takes_in(phase.cohort) for phase in phases))).c
     count = (
         select(func.count(Ownership.account.distinct()))
-        .join(Package, _SAME)
-        .where(Ownership.account_id.is_(None), or_(*(_takes_in(phase.cohort) for phase in phases)))
+        .where(Ownership.ecosystem == found.ecosystem, Ownership.package == found.name, is_current(Ownership))
+        .where(_has_account() == 0)
     )
     return db.session().scalars(count).one()
