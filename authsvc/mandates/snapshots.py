@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from authsvc.core import db
 from authsvc.mandates.models import Ownership, Package, Snapshot
 
-BATCH = 2000  # rows written in one transaction; a sign-in waits no longer than one of these takes
+BATCH = 500  # rows written in one transaction; a sign-in waits no longer than one of these takes
 LEASE = timedelta(minutes=5)  # an import that was not heard of for so long is dead
 RENEW_EVERY = timedelta(seconds=20)
 
@@ -104,12 +104,12 @@ def execute(statement: Any) -> None:
 
 @contextmanager
 def gentle_transaction() -> Iterator[Session]:
-    """A short transaction and on SQLite a pause, or the others would never get the only writer's place."""
+    """A short transaction and on SQLite a pause as long, or the others would never get the only writer's place."""
     begun = time.perf_counter()
     with db.transaction() as session:
         yield session
     if db.engine().dialect.name == "sqlite":
-        time.sleep(min((time.perf_counter() - begun) / 2, 0.1))
+        time.sleep(min(time.perf_counter() - begun, 0.1))
 
 
 def gently(statement: Any) -> None:
