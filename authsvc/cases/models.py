@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from authsvc.core.db import BigId, Row
@@ -25,7 +25,10 @@ class Case(Row):
     browser_digest: Mapped[bytes | None]  # of its cookie, for budgets of its own (POLICY 7)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
-    begun_at: Mapped[datetime | None]  # a kind was verified: it takes a slot, and everybody hears
+    begun_at: Mapped[datetime | None] = mapped_column(index=True)  # a kind was verified, and it has a slot
+    tended_until: Mapped[datetime | None]  # before then the worker does not look again
+    told_at: Mapped[datetime | None]  # when everybody heard last
+    told_rank: Mapped[int] = mapped_column(default=0, server_default="0")  # how much they heard of then
     told_until: Mapped[datetime | None]  # the end of the wait that everybody was told
     told_staff: Mapped[bool] = mapped_column(default=False)  # everybody was told that people of the service decide
     proof_token: Mapped[str] = mapped_column(String(64))  # to be published at a place linked before
@@ -35,6 +38,11 @@ class Case(Row):
     asked_for: Mapped[str | None] = mapped_column(String(10))  # mailbox or place: the worker looks, and empties it
     asked_about: Mapped[str] = mapped_column(String(320), default="")  # which, as typed
     asked_at: Mapped[datetime | None] = mapped_column(index=True)
+    asked_network: Mapped[str] = mapped_column(String(45), default="", server_default="")
+    asked_after: Mapped[int] = mapped_column(
+        BigId, default=0, server_default="0"
+    )  # places up to that id were looked at
+    turn: Mapped[int] = mapped_column(default=0, server_default="0")  # how many of its network were waiting
     answer: Mapped[str | None] = mapped_column(String(20))  # why a place was refused; told once a kind is verified
     claimed_until: Mapped[datetime | None]
     new_email: Mapped[str | None] = mapped_column(String(320))
@@ -54,6 +62,7 @@ class CaseProof(Row):
     ref: Mapped[int] = mapped_column(BigId, default=0)  # which address, browser, place or co-owner
     epoch: Mapped[int]
     shown_at: Mapped[datetime]
+    confirms: Mapped[bool] = mapped_column(server_default=true())  # of a mailbox: its domain was in the same hands
 
     __table_args__ = (UniqueConstraint("case_id", "proof", "ref", "epoch"),)
 

@@ -1,6 +1,6 @@
 """A case as it stands: its row, the account it is about, and the facts that `policy/recovery.py` judges."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -42,6 +42,7 @@ class Open:
     expires_at: datetime
     begun_at: datetime | None
     told_until: datetime | None
+    told_at: datetime | None
     asked_staff_at: datetime | None
     statement: str
     ip: str
@@ -113,24 +114,32 @@ def view(row: Case, *, now: datetime) -> Open:
     return Open(account=account, facts=facts, **{name: getattr(row, name) for name in _COPIED})
 
 
-def _facts(row: Case, account: AccountView, *, now: datetime, rivals: bool = True) -> RecoveryFacts:
+def _facts(row: Case, account: AccountView, *, now: datetime) -> RecoveryFacts:
+    """What is so of the account is read once, for the case and for its rivals."""
     together = mandates.co_owners(account.id, now=now)
     factor = bool(accounts.enrolled_ids(account.id)) or bool(
         accounts.seniors_at(account.id, now - accounts.NOTICES_AFTER_REMOVAL)  # whoever broke in may have removed it
     )
-    votes = tuple(_votes(row.id))
-    others = [r for r in _live_rows(account.id, now=now) if r.id != row.id] if rivals else []
-    return RecoveryFacts(
+    base = RecoveryFacts(
         factor=factor,
         owns_packages=mandates.owns_packages(account.id),
         frozen=account.frozen,
-        shown=tuple(shown(row.id, account, vouchers=together.vouchers, now=now)),
         co_owners=together.count,
-        votes=votes,
-        lone_staff=lone_staff(now=now) if votes else None,
-        objected_at=_disputed_at(row.id, account) if votes else _objected_at(row.id),
-        rival=max((policy.strength(_facts(r, account, now=now, rivals=False)) for r in others), default=Strength.NONE),
     )
+
+    def of(one: Case) -> RecoveryFacts:
+        votes = tuple(_votes(one.id))
+        return replace(
+            base,
+            shown=tuple(shown(one.id, account, vouchers=together.vouchers, now=now)),
+            begun_at=one.begun_at,
+            votes=votes,
+            lone_staff=lone_staff(now=now) if votes else None,
+            objected_at=_disputed_at(one.id, account) if votes else _objected_at(one.id),
+        )
+
+    rivals = (policy.strength(of(other)) for other in _live_rows(account.id, now=now) if other.id != row.id)
+    return replace(of(row), rival=max(rivals, default=Strength.NONE))
 
 
 def lone_staff(*, now: datetime) -> int | None:

@@ -5,7 +5,10 @@ until a kind of evidence was verified: a wrong proof, a right one that stands al
 nobody has are answered alike.
 """
 
-from datetime import datetime
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
 
@@ -16,6 +19,7 @@ from authsvc import (
     budgets,
     devices,
     dispute_links,
+    domains,
     email_codes,
     login,
     passwords,
@@ -24,7 +28,7 @@ from authsvc import (
 )
 from authsvc.accounts import AccountView
 from authsvc.audit import EventType
-from authsvc.cases import reading, telling
+from authsvc.cases import telling
 from authsvc.cases.models import Case, CaseObjection, CaseProof, CaseVote
 from authsvc.cases.reading import LIFE, Open
 from authsvc.core import crypto, db
@@ -32,7 +36,11 @@ from authsvc.core.errors import TooMany
 from authsvc.core.web import Client
 from authsvc.policy.recovery import OWN, Proof
 
+log = logging.getLogger(__name__)
+
 MAX_STATEMENT = 1000
+TEND_EVERY = timedelta(seconds=30)  # the worker's rounds are a minute apart
+AT_ONCE = 500  # in one statement
 
 
 def open_case(typed: str, *, browser_token: str, client: Client, now: datetime) -> str:
@@ -155,24 +163,60 @@ def withdraw(case: Open, *, client: Client, now: datetime) -> None:
     telling.end(case, "withdrawn", client=client, now=now)
 
 
+def begin(case: Open, *, client: Client, now: datetime) -> None:
+    """Take a slot that became free meanwhile, where a kind was shown."""
+    if case.account is not None:
+        accounts.lock(case.account.id)
+        telling.settle(case.id, client=client, now=now)
+
+
 # The worker's
 
 
 def tend(*, now: datetime) -> None:
-    """End cases whose time is over, and let follow in the others what changed outside of them."""
-    with db.transaction() as session:
-        live = select(Case.id).where(Case.ended_at.is_(None))
-        over = list(session.scalars(live.where(Case.expires_at <= now)))
-        begun = list(session.scalars(live.where(Case.expires_at > now, Case.begun_at.is_not(None))))
-    for case_id in over:
+    """End cases whose time is over, and let follow in those that have begun what changed outside of them.
+
+    Each is looked at once in a round, those that waited longest first, until the time is used up; an account has few
+    that have begun, and nobody else is made to wait for one that breaks off.
+    """
+    _end_expired(now=now)
+    began = time.monotonic()
+    while time.monotonic() - began < domains.WORKER_SHARE.total_seconds():
+        ids = db.claim(
+            Case.id,
+            Case.tended_until,
+            Case.ended_at.is_(None) & Case.begun_at.is_not(None),
+            limit=1,
+            lease=TEND_EVERY,
+            now=now,
+            order_by=func.coalesce(Case.tended_until, Case.begun_at),
+        )
+        if not ids:
+            break
+        try:
+            with db.transaction() as session:
+                account_id = session.get_one(Case, ids[0]).account_id
+                if account_id is not None:
+                    accounts.lock(account_id)
+                    telling.settle(ids[0], client=None, now=now)
+        except Exception:
+            log.exception("recovery case %s", ids[0])
+            db.rollback()
+
+
+def _end_expired(*, now: datetime) -> None:
+    """In one statement for many: anybody can open them."""
+    ids: Sequence[int] = [0]
+    while ids:
         with db.transaction() as session:
-            telling.end(reading.view(session.get_one(Case, case_id), now=now), "expired", client=None, now=now)
-    for case_id in begun:
-        with db.transaction():
-            case = reading.get(case_id, now=now)
-            if case is not None and case.account is not None:
-                accounts.lock(case.account.id)
-                telling.settle(case_id, client=None, now=now)
+            over = select(Case.id).where(Case.ended_at.is_(None), Case.expires_at <= now).limit(AT_ONCE)
+            ended = update(Case).where(Case.id.in_(over.scalar_subquery()), Case.ended_at.is_(None))
+            ended = ended.values(ended_at=now, outcome="expired")
+            rows = session.execute(ended.returning(Case.id, Case.account_id)).all()
+            for _, account_id in rows:
+                if account_id is not None:
+                    audit.record(EventType.RECOVERY_ENDED, account_id=account_id, at=now, outcome="expired")
+            ids = [row.id for row in rows]
 
 
 def erase(account_id: int, *, now: datetime) -> None:

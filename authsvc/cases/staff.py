@@ -240,7 +240,7 @@ def _timeline(
     moments = [Moment(case.created_at, "Opened")]
     moments += [Moment(proof.at, f"Shown: {proof.words}") for proof in proofs]
     if case.begun_at is not None:
-        moments.append(Moment(case.begun_at, "Everybody with a say was told"))
+        moments.append(Moment(case.begun_at, "Enough was shown to begin, and to tell everybody with a say"))
     if case.asked_staff_at is not None:
         moments.append(Moment(case.asked_staff_at, "The applicant asked for people"))
     moments += [Moment(o.at, f"{OBJECTED[o.by]} objected") for o in objections]

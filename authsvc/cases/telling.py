@@ -4,10 +4,11 @@ Everybody with a say hears once a kind of evidence is verified, and again whenev
 of the service have to decide.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from authsvc import accounts, audit, dispute_links, mail, mandates
 from authsvc.accounts import AccountView
@@ -46,35 +47,72 @@ def end(case: Open, outcome: str, *, client: Client | None, now: datetime) -> bo
 
 
 def settle(case_id: int, *, client: Client | None, now: datetime) -> None:
-    """Let follow what the facts call for: a slot, mails, an end. The caller holds the lock on the account."""
+    """Let follow what the facts call for: a slot, mails, an end. The caller holds the lock on the account.
+
+    Without a slot nothing goes on: nobody is told, so nobody waits.
+    """
     case = reading.get(case_id, now=now)
-    if case is None or case.account is None:
+    account = case.account if case else None
+    if case is None or account is None:
         return
     if case.strength is Strength.NONE and case.begun_at is None and not case.facts.votes:
         return
-    if case.begun_at is None and case.strength is not Strength.NONE:
-        change(case.id, begun_at=now)
-        shown = sorted({one.proof for one in case.facts.shown})
-        audit.record(
-            EventType.RECOVERY_BEGUN, account_id=case.account.id, at=now, client=client, shown=[p.value for p in shown]
-        )
+    if case.told_at is None and case.begun_at is not None and _may_tell(case, account, staff=False, now=now):
+        change(case.id, begun_at=now)  # a wait that nobody heard of was none
+        case = replace(case, facts=replace(case.facts, begun_at=now))
     decision = policy.decide(case.facts, now)
+    refused, begins = isinstance(decision, policy.Refused), case.begun_at is None and case.strength is not Strength.NONE
+    if begins and not refused and not _begin(case, account, client=client, now=now):
+        return
     match decision:
         case policy.Refused():
             if end(case, "refused", client=client, now=now):
-                tell_owner(case, case.account, "recovery_refused", "was refused", client=client, now=now)
+                tell_owner(case, account, "recovery_refused", "was refused", client=client, now=now)
         case policy.AskStaff():
-            _staff_decide(case, case.account, client=client, now=now)
+            _staff_decide(case, account, client=client, now=now)
         case policy.Wait() | policy.Complete():
-            _waits(case, case.account, decision, client=client, now=now)
+            _waits(case, account, decision, client=client, now=now)
         case policy.Prove():
-            if case.begun_at is None and case.strength is not Strength.NONE:
-                tell(case, case.account, until=None, staff=False, client=client, now=now)
+            if (
+                case.told_at is None
+                and case.strength is not Strength.NONE
+                and _may_tell(case, account, staff=False, now=now)
+            ):
+                tell(case, account, until=None, staff=False, client=client, now=now)
         case _:
             assert_never(decision)
 
 
+def _begin(case: Open, account: AccountView, *, client: Client | None, now: datetime) -> bool:
+    """Give the case a slot, if need be that of a weaker one; False where all are taken."""
+    begun = [
+        policy.Begun(id=other.id, strength=other.strength, begun_at=other.begun_at)
+        for other in reading.of_account(account.id, now=now)
+        if other.begun_at is not None
+    ]
+    slot = policy.slot(case.strength, begun)
+    if slot is None:
+        return False
+    if slot.instead_of is not None:
+        change(slot.instead_of, begun_at=None, told_until=None, told_staff=False)
+    change(case.id, begun_at=now)
+    shown = sorted({one.proof for one in case.facts.shown})
+    audit.record(EventType.RECOVERY_BEGUN, account_id=account.id, at=now, client=client, shown=[p.value for p in shown])
+    return True
+
+
+def _may_tell(case: Open, account: AccountView, *, staff: bool, now: datetime) -> bool:
+    """Whether everybody is mailed now; what is held back follows when a day has gone by, and its wait with it."""
+    since = now - policy.TELL_AGAIN_AFTER
+    told = select(func.max(Case.told_rank)).where(Case.account_id == account.id, Case.told_at > since)
+    rank = policy.rank(case.facts, staff=staff)
+    return policy.may_tell(case.facts, rank=rank, told=db.session().scalar(told))
+
+
 def _staff_decide(case: Open, account: AccountView, *, client: Client | None, now: datetime) -> None:
+    if not _may_tell(case, account, staff=True, now=now):
+        change(case.id, told_until=None)  # nobody waits for a date any more
+        return
     told = update(Case).where(Case.id == case.id, Case.told_staff.is_(False)).values(told_staff=True, told_until=None)
     if db.session().scalar(told.returning(Case.id)) is not None:
         tell(case, account, until=None, staff=True, client=client, now=now)
@@ -89,6 +127,8 @@ def _waits(
             return
         until = now + policy.WAIT
     if until != case.told_until:
+        if not _may_tell(case, account, staff=False, now=now):
+            return
         change(case.id, told_until=until, told_staff=False, expires_at=max(case.expires_at, until + MATURE_FOR))
         tell(case, account, until=until, staff=False, client=client, now=now)
 
@@ -97,6 +137,7 @@ def tell(
     case: Open, account: AccountView, *, until: datetime | None, staff: bool, client: Client | None, now: datetime
 ) -> None:
     """Mail every trusted address, with a link to object for those with a say, and everybody who shares a package."""
+    change(case.id, told_at=now, told_rank=policy.rank(case.facts, staff=staff))
     subject = f"Somebody wants to recover the account {account.username}"
     values: dict[str, Any] = {
         "username": account.username,

@@ -59,6 +59,7 @@ def case() -> ResponseReturnValue:
 
 def _page(found: Open, errors: dict[str, str]) -> str:
     now, begun = request_time(), found.strength is not Strength.NONE
+    no_slot = begun and found.begun_at is None
     decision = found.decision(now)
     match decision:
         case policy.Prove() | policy.AskStaff() | policy.Refused():
@@ -82,6 +83,7 @@ def _page(found: Open, errors: dict[str, str]) -> str:
         checked=bool(query_field("checked")),
         answer=proof_places.REFUSED_WORDS[proof_places.Reason(found.answer)] if begun and found.answer else None,
         begun=begun,
+        no_slot=no_slot,
         shown=sorted({PROOF_WORDS[one.proof] for one in found.facts.shown}) if begun else [],
         vouches=sum(one.proof is policy.Proof.VOUCH for one in found.facts.shown) if begun else 0,
         needed=policy.vouches_needed(found.facts.co_owners),
@@ -89,7 +91,7 @@ def _page(found: Open, errors: dict[str, str]) -> str:
         with_staff=isinstance(decision, policy.AskStaff) and begun,
         asked_staff=found.asked_staff_at is not None,
         statement=found.statement,
-        until=until,
+        until=None if no_slot else until,
         complete=isinstance(decision, policy.Complete),
         new_email=found.new_email,
         new_email_proved=found.new_email_proved_at is not None,
@@ -180,6 +182,15 @@ def ask_people() -> ResponseReturnValue:
     """Put it before the people who run the service."""
     statement = text_field("statement", max_length=service.MAX_STATEMENT)
     service.ask_staff(_case(), statement, client=client(), now=request_time())
+    return _back()
+
+
+@bp.post("/recovery/case/begin")
+@public
+@limited("code")
+def begin() -> ResponseReturnValue:
+    """Take a slot, where one became free."""
+    service.begin(_case(), client=client(), now=request_time())
     return _back()
 
 

@@ -16,6 +16,8 @@ UNCONFIRMED_WAIT = timedelta(days=14)  # of those, while no older address or ses
 SHARED_FOR = timedelta(days=90)  # co-owners vouch once they share a package for longer
 LEAST_VOUCHES = 2
 APPROVALS = 2  # by different people (POLICY 13)
+SLOTS = 3  # cases about one account that everybody was told of
+TELL_AGAIN_AFTER = timedelta(days=1)  # of as much evidence as they heard of already
 LONE_WAIT = timedelta(hours=24)  # in place of the second, where one person alone could approve (POLICY 13)
 
 
@@ -68,6 +70,7 @@ class RecoveryFacts:
     owns_packages: bool = False
     frozen: bool = False
     shown: tuple[Shown, ...] = ()
+    begun_at: datetime | None = None  # since when it has a slot; no wait begins before
     co_owners: int = 0  # senior ones of its highest-impact package; more than half of them vouch
     votes: tuple[Vote, ...] = ()
     lone_staff: int | None = None  # who it is, where one person of the service alone has a senior key
@@ -135,7 +138,7 @@ def decide(facts: RecoveryFacts, now: datetime) -> Decision:
         kinds = [approved]  # what was disputed waits anew
     if not kinds:
         return Prove(independent=facts.demanding)
-    until = _until(facts, min(kinds))
+    until = _until(facts, max(min(kinds), facts.begun_at or min(kinds)))
     return Complete() if now >= until else Wait(until)
 
 
@@ -152,6 +155,48 @@ def disputed(facts: RecoveryFacts) -> bool:
     if mine is Strength.NONE:
         return facts.objected_at is not None
     return facts.objected_at is not None or facts.frozen or facts.rival >= mine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A case that has a slot of the account."""
+
+    id: int
+    strength: Strength
+    begun_at: datetime
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The case begins; where all slots were taken, in place of that one."""
+
+    instead_of: int | None = None
+
+
+def slot(mine: Strength, begun: Collection[Begun]) -> Slot | None:
+    """Whether a case that shows so much begins beside these; None while it has to wait.
+
+    A weaker one gives its slot up, the weakest first and of those the oldest. One that is as strong does not, or
+    whoever opens many would push the others out. Source: POLICY 10, "a weaker case never excludes a stronger".
+    """
+    if len(begun) < SLOTS:
+        return Slot()
+    last = min(begun, key=lambda one: (one.strength, one.begun_at, one.id))
+    return Slot(instead_of=last.id) if last.strength < mine else None
+
+
+def rank(facts: RecoveryFacts, *, staff: bool) -> int:
+    """How much a mail about the case has to tell: the evidence first, then that people of the service decide."""
+    return 100 * strength(facts) + 2 * len({one.proof for one in facts.shown}) + staff
+
+
+def may_tell(facts: RecoveryFacts, *, rank: int, told: int | None) -> bool:
+    """Whether everybody is mailed now. `told`: the highest rank they heard of, about the account, since yesterday.
+
+    Else somebody with two proofs who opens and withdraws cases fills every mailbox. Where people approved nothing is
+    held back: what everybody hears then is when the account goes.
+    """
+    return bool(facts.votes) or told is None or rank > told
 
 
 def own_at(shown: Iterable[Shown]) -> datetime | None:

@@ -11,6 +11,7 @@ from authsvc.policy.recovery import (
     OWN,
     UNCONFIRMED_WAIT,
     AskStaff,
+    Begun,
     Complete,
     NoVote,
     Proof,
@@ -18,14 +19,18 @@ from authsvc.policy.recovery import (
     RecoveryFacts,
     Refused,
     Shown,
+    Slot,
     Strength,
     Vote,
     Wait,
     approvals,
     decide,
+    may_tell,
     may_vote,
     own_at,
+    rank,
     reach,
+    slot,
     strength,
     vouches_needed,
 )
@@ -131,6 +136,60 @@ def test_an_address_that_confirms_later_leaves_seven_days_from_then() -> None:
     assert decide(late, NOON + 2 * DAY) == Wait(NOON + 9 * DAY)
     too_late = replace(WITH_FACTOR, shown=(*PUBLISHED, proof(Proof.MAILBOX, 8 * DAY)))
     assert decide(too_late, NOON + 8 * DAY) == Wait(NOON + 14 * DAY)
+
+
+def test_no_wait_begins_before_the_case_has_a_slot() -> None:
+    late = replace(PLAIN, shown=OWN_KIND, begun_at=NOON + DAY)
+    assert decide(late, NOON + 2 * DAY) == Wait(NOON + 4 * DAY)
+    early = replace(PLAIN, votes=(vote(1, DAY), vote(2, DAY)), begun_at=NOON)
+    assert decide(early, NOON + 2 * DAY) == Wait(NOON + 4 * DAY)
+
+
+# Who has a slot, and who hears
+
+
+def begun(*strengths: Strength) -> list[Begun]:
+    """Cases that have begun, oldest first."""
+    return [Begun(id=n, strength=s, begun_at=NOON + n * SECOND) for n, s in enumerate(strengths, 1)]
+
+
+NONE, WEAK, STRONG = Strength.NONE, Strength.OWN, Strength.INDEPENDENT
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "expected"),
+    [
+        (WEAK, [], Slot()),
+        (WEAK, [WEAK, STRONG], Slot()),
+        (WEAK, [WEAK, WEAK, WEAK], None),
+        (STRONG, [STRONG, STRONG, STRONG], None),
+        (WEAK, [STRONG, STRONG, STRONG], None),
+        (STRONG, [STRONG, WEAK, WEAK], Slot(instead_of=2)),  # the oldest of the weakest
+        (STRONG, [WEAK, NONE, WEAK], Slot(instead_of=2)),
+        (WEAK, [WEAK, WEAK, NONE], Slot(instead_of=3)),  # what was shown there does not count any more
+        (WEAK, [WEAK, WEAK, WEAK, WEAK], None),
+    ],
+)
+def test_a_slot_is_free_or_taken_from_a_weaker_case(
+    mine: Strength, others: list[Strength], expected: Slot | None
+) -> None:
+    assert slot(mine, begun(*others)) == expected
+
+
+def test_a_mail_ranks_by_evidence_first_and_by_who_decides_last() -> None:
+    cases = [
+        replace(PLAIN, shown=OWN_KIND),
+        replace(PLAIN, shown=(*OWN_KIND, proof(Proof.BROWSER))),
+        replace(PLAIN, shown=PUBLISHED),
+    ]
+    ranks = [rank(facts, staff=staff) for facts in cases for staff in (False, True)]
+    assert ranks == sorted(set(ranks))
+
+
+@pytest.mark.parametrize(("told", "expected"), [(None, True), (101, True), (102, False), (103, False)])
+def test_everybody_hears_again_of_more_and_not_of_as_much(told: int | None, expected: bool) -> None:
+    assert may_tell(PLAIN, rank=102, told=told) is expected
+    assert may_tell(replace(PLAIN, votes=(vote(1),)), rank=102, told=told)
 
 
 # What stops it
