@@ -123,9 +123,34 @@ def open_case() -> ResponseReturnValue:
 @public
 @limited("code")
 def come_back(token: str) -> ResponseReturnValue:
-    """Move the token from the address into a cookie, so that it leaks nowhere (attack R15)."""
+    """Ask whether whoever follows the link opened the case; in the browser that holds it there is nothing to ask.
+
+    Else a thief could mail the link of theirs to the owner, whose password and browser would count for the thief.
+    """
+    if token == cookie(COOKIE):
+        return _back()
+    try:
+        found = find(token, now=request_time())
+    except CaseGone as gone:
+        return render_template("cases/over.html", why=gone.message), 410
+    return render_template(
+        "cases/yours.html",
+        token=token,
+        typed=found.typed,
+        opened_at=found.created_at,
+        browser=found.browser,
+        ip=found.ip,
+    )
+
+
+@bp.post("/recovery/case/<token>")
+@public
+@limited("code")
+def take_up(token: str) -> ResponseReturnValue:
+    """Move the token from the address into a cookie, so that it leaks nowhere (attack R15). Raises CaseGone."""
+    find(token, now=request_time())
     response = make_response(_back())
-    set_cookie(response, COOKIE, token[:100], max_age_seconds=LIFE_SECONDS)
+    set_cookie(response, COOKIE, token, max_age_seconds=LIFE_SECONDS)
     return response
 
 

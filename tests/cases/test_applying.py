@@ -305,16 +305,39 @@ def test_without_a_new_address_nothing_is_completed(applicant: Applicant, make_a
 # Coming back, and going
 
 
-def test_the_link_is_shown_once_and_leads_back_from_another_browser(
+def test_the_link_is_shown_once_and_leads_back_from_another_browser_of_whoever_says_it_is_theirs(
     applicant: Applicant, make_account: MakeAccount, new_client: Callable[[], Visitor]
 ) -> None:
     make_account("alice")
     found = LINK.search(applicant.opens("alice"))
     assert found
     assert LINK.search(applicant.page()) is None
+    assert applicant.visitor.get(found[1]).location == "/recovery/case"
     other = new_client()
-    assert other.get(found[1]).location == "/recovery/case"
+    page = other.get(found[1])
+    assert "Was that you?" in page.text
+    assert "Recover alice" not in other.get("/recovery/case").text
+    assert other.post(found[1]).location == "/recovery/case"
     assert "Recover alice" in other.get("/recovery/case").text
+
+
+def test_what_the_owner_shows_after_a_link_that_a_thief_sent_counts_for_nobody(
+    applicant: Applicant, make_account: MakeAccount, new_client: Callable[[], Visitor], clock: Clock
+) -> None:
+    # Given an owner whose browser the account has known for three days
+    alice, owner = make_account("alice"), new_client()
+    owner.sign_in(alice)
+    clock.advance(hours=73)
+    # When a thief sends the link of a case, and the owner opens it and types what such a page asks for
+    found = LINK.search(applicant.opens("alice"))
+    assert found
+    owner.get(found[1])
+    owner.get("/recovery/case")
+    owner.post("/recovery/case/browser")
+    owner.post("/recovery/case/password", password=PASSWORD)
+    # Then nothing of it is in the thief's case
+    assert "Enough is shown" not in applicant.page()
+    assert "One more is needed" not in applicant.page()
 
 
 def test_a_withdrawn_case_is_over(app: Flask, applicant: Applicant, make_account: MakeAccount) -> None:
@@ -322,10 +345,10 @@ def test_a_withdrawn_case_is_over(app: Flask, applicant: Applicant, make_account
     found = LINK.search(applicant.opens("alice"))
     assert found
     applicant.visitor.post("/recovery/case/withdraw")
-    applicant.visitor.get(found[1])
-    answer = applicant.visitor.get("/recovery/case")
+    answer = applicant.visitor.get(found[1])
     assert answer.status_code == 410
     assert "withdrawn" in answer.text
+    assert applicant.visitor.post(found[1]).status_code == 410
     assert EventType.RECOVERY_ENDED in log(app, alice)
 
 
