@@ -195,6 +195,12 @@ def of_account(account_id: int, *, now: datetime) -> list[SessionView]:
     return [_view(row) for row in db.execute(_OF_ACCOUNT, values)]
 
 
+def was_ended(account_id: int, session_id: int) -> bool:
+    """True when somebody ended the account's session; one that is idle or old was not."""
+    query = select(Session.id).where(Session.id == session_id, Session.account_id == account_id)
+    return db.session().scalar(query.where(Session.ended_at.is_(None))) is None
+
+
 def touch(session_id: int, *, now: datetime) -> None:
     """Remember that the session was used."""
     db.session().execute(update(Session).where(Session.id == session_id).values(last_used_at=now))

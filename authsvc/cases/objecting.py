@@ -34,8 +34,9 @@ class TooYoung(Forbidden):
 
     title = "This browser is too new"
     message = (
-        "A browser objects once your account has known it for three days. Use the link in the mail we sent you, a "
-        "browser that you have used before, or freeze your account: that stops everything at once."
+        "A browser objects once your account has known it for three days. Use a browser that you have used before. If "
+        "it is about your own account, use the link in the mail we sent you, or freeze the account: that stops "
+        "everything at once."
     )
 
 
@@ -75,10 +76,12 @@ def _is_senior(who: Principal, *, now: datetime) -> bool:
     return known or (session is not None and now - session.created_at >= accounts.SENIOR_AFTER)
 
 
-def object_by_co_owner(case_id: int, co_owner_id: int, *, client: Client, now: datetime) -> None:
-    """Somebody who shares a package objects. Raises NotFound."""
-    asked = of_co_owner(case_id, co_owner_id, now=now)
-    _object(asked.case, "co_owner", co_owner_id, client=client, now=now)
+def object_by_co_owner(case_id: int, who: Principal, *, client: Client, now: datetime) -> None:
+    """Somebody who shares a package objects. Raises NotFound, and TooYoung."""
+    asked = of_co_owner(case_id, who.account_id, now=now)
+    if not _is_senior(who, now=now):
+        raise TooYoung(f"session {who.session_id}")
+    _object(asked.case, "co_owner", who.account_id, client=client, now=now)
 
 
 def _object(case: Open, by: str, ref: int, *, client: Client, now: datetime) -> None:

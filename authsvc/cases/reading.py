@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from sqlalchemy import func, select
 
-from authsvc import accounts, freezes, mandates
+from authsvc import accounts, devices, freezes, mandates, proof_places, sessions
 from authsvc.accounts import AccountView
 from authsvc.cases.models import Case, CaseObjection, CaseProof, CaseVote
 from authsvc.core import crypto, db
+from authsvc.core.domain_names import registrable_domain
 from authsvc.core.errors import Gone
 from authsvc.policy import recovery as policy
 from authsvc.policy.recovery import OWN, Decision, Proof, RecoveryFacts, Shown, Strength, Vote
@@ -162,20 +164,51 @@ def shown(case_id: int, account: AccountView, *, vouchers: frozenset[int], now: 
     """The proofs of a case that count now.
 
     What the owner knows or holds counts in the epoch in which it was shown (POLICY 6), a mailbox while its address is
-    trusted, a vouch while whose it is may still vouch.
+    trusted, a browser until it is forgotten, a session until it is ended, a place until it is unlinked, a vouch while
+    whose it is may still vouch.
     """
-    trusted = {a.id for a in accounts.with_a_say(account.id, now=now) if a.removed_at is None}
-    found = []
-    for row in db.session().scalars(select(CaseProof).where(CaseProof.case_id == case_id).order_by(CaseProof.id)):
+    rows = db.session().scalars(select(CaseProof).where(CaseProof.case_id == case_id).order_by(CaseProof.id)).all()
+    trusted = {a.id: a for a in accounts.with_a_say(account.id, now=now) if a.removed_at is None}
+    places = {place.id: place for place in proof_places.places(account.id, now=now)}
+    published = {places[row.ref].domain for row in rows if row.proof == Proof.PUBLISHED and row.ref in places}
+
+    def stale(row: CaseProof) -> bool:
         proof = Proof(row.proof)
-        stale = (
-            (proof in OWN and row.epoch != account.epoch)
-            or (proof is Proof.MAILBOX and row.ref not in trusted)
-            or (proof is Proof.VOUCH and row.ref not in vouchers)
+        if proof in OWN and row.epoch != account.epoch:
+            return True
+        match proof:
+            case Proof.PASSWORD:
+                return False
+            case Proof.MAILBOX:
+                return row.ref not in trusted
+            case Proof.BROWSER:
+                return all(browser.id != row.ref for browser in devices.of_account(account.id))
+            case Proof.SESSION:
+                return sessions.was_ended(account.id, row.ref)
+            case Proof.PUBLISHED:
+                return row.ref not in places
+            case Proof.VOUCH:
+                return row.ref not in vouchers
+            case _:
+                assert_never(proof)
+
+    def confirms(row: CaseProof) -> bool:
+        """Whoever holds the domain of a place speaks for the mailboxes there as well: that is one voice."""
+        if row.proof != Proof.MAILBOX:
+            return True
+        return row.confirms and registrable_domain(trusted[row.ref].domain) not in published
+
+    return [
+        Shown(
+            proof=Proof(row.proof),
+            at=row.shown_at,
+            ref=row.ref,
+            confirms=confirms(row),
+            suspended=row.proof == Proof.PUBLISHED and places[row.ref].standing is proof_places.Standing.SUSPENDED,
         )
-        if not stale:
-            found.append(Shown(proof=proof, at=row.shown_at, ref=row.ref))
-    return found
+        for row in rows
+        if not stale(row)
+    ]
 
 
 def _votes(case_id: int) -> list[Vote]:

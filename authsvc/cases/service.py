@@ -74,18 +74,25 @@ def _share(case: Open, browser_token: str) -> budgets.Share:
 
 
 def note_proof(
-    case_id: int, account: AccountView, proof: Proof, *, ref: int = 0, client: Client | None, now: datetime
+    case_id: int,
+    account: AccountView,
+    proof: Proof,
+    *,
+    ref: int = 0,
+    confirms: bool = True,
+    client: Client | None,
+    now: datetime,
 ) -> None:
     """Store what was verified, once, and let follow what it calls for. Locks the account.
 
     What the owner knows or holds counts in the epoch in which it was shown: where that rose meanwhile, nothing is
-    stored.
+    stored. `confirms`: False for a mailbox whose domain may have changed hands, which does not shorten the wait.
     """
     epoch = accounts.lock(account.id).epoch
     if proof in OWN and epoch != account.epoch:
         return
     values = {"case_id": case_id, "proof": proof.value, "ref": ref, "epoch": epoch if proof in OWN else 0}
-    new = db.upsert(CaseProof).values(shown_at=now, **values).on_conflict_do_nothing()
+    new = db.upsert(CaseProof).values(shown_at=now, confirms=confirms, **values).on_conflict_do_nothing()
     if db.session().scalar(new.returning(CaseProof.id)) is None:
         return
     audit.record(EventType.RECOVERY_PROOF_SHOWN, account_id=account.id, at=now, client=client, proof=proof.value)
@@ -148,7 +155,9 @@ def show_code(case: Open, code: str, *, client: Client, now: datetime) -> None:
     if address is None or case.account is None:
         _failed(case, Proof.MAILBOX, client=client, now=now)
         return
-    note_proof(case.id, case.account, Proof.MAILBOX, ref=address.id, client=client, now=now)
+    look = domains.last_look(address.domain)  # the code left after a fresh one
+    confirms = look is not None and domains.continuous(look, address)
+    note_proof(case.id, case.account, Proof.MAILBOX, ref=address.id, confirms=confirms, client=client, now=now)
 
 
 def ask_staff(case: Open, statement: str, *, client: Client, now: datetime) -> None:

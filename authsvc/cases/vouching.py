@@ -51,7 +51,7 @@ def _vouch(who: Principal, params: dict[str, str]) -> Response:
 @limited("account")
 def co_owner_objects(case_id: int) -> ResponseReturnValue:
     """A co-owner says that something is wrong."""
-    objecting.object_by_co_owner(case_id, access.require_principal().account_id, client=client(), now=request_time())
+    objecting.object_by_co_owner(case_id, access.require_principal(), client=client(), now=request_time())
     return redirect(url_for("cases.vouch", case_id=case_id), code=303)
 
 

@@ -51,6 +51,8 @@ class Shown:
     proof: Proof
     at: datetime
     ref: int = 0
+    confirms: bool = True  # of a mailbox: its domain was in the same hands, and is not the one of a published proof
+    suspended: bool = False  # of a published proof: its place waits to be confirmed again (POLICY 6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +152,20 @@ def strength(facts: RecoveryFacts) -> Strength:
 
 
 def disputed(facts: RecoveryFacts) -> bool:
-    """Somebody objected, the account is frozen, or another case is at least as strong. A weaker one changes nothing."""
+    """Somebody objected, the account is frozen, or another case is at least as strong. A weaker one changes nothing.
+
+    Nor does a published proof go on by itself once its place was suspended: a new password since then may be the
+    owner's, who is told apart from the applicant by people alone.
+    """
     mine = strength(facts)
     if mine is Strength.NONE:
         return facts.objected_at is not None
-    return facts.objected_at is not None or facts.frozen or facts.rival >= mine
+    return (
+        facts.objected_at is not None
+        or facts.frozen
+        or facts.rival >= mine
+        or any(one.suspended for one in facts.shown)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +259,8 @@ def _until(facts: RecoveryFacts, begun: datetime) -> datetime:
     """An address or session that confirms later shortens the long wait, and leaves seven days from then."""
     if not facts.demanding:
         return begun + WAIT
-    confirmed = min((one.at for one in facts.shown if one.proof in CONFIRMING), default=None)
+    confirming = (one.at for one in facts.shown if one.proof in CONFIRMING and one.confirms)
+    confirmed = min(confirming, default=None)
     longest = begun + UNCONFIRMED_WAIT
     return longest if confirmed is None else min(longest, max(begun, confirmed) + LONG_WAIT)
 

@@ -38,6 +38,7 @@ class PlaceView:
     id: int
     account_id: int
     kind: Kind
+    domain: str | None  # the registrable one
     words: str
     brief: str  # for mails
     instruction: str
@@ -336,6 +337,7 @@ def _view(row: ProofPlace, confirm_after: datetime | None, *, now: datetime) -> 
         id=row.id,
         account_id=row.account_id,
         kind=at.kind,
+        domain=at.domain,
         words=at.words,
         brief=at.brief,
         instruction=at.instruction,

@@ -9,11 +9,25 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from authsvc import account_pages, accounts, audit, cases, domains, freezes, holds, login, recovery_codes
+from authsvc import (
+    account_pages,
+    accounts,
+    audit,
+    cases,
+    devices,
+    domains,
+    freezes,
+    holds,
+    login,
+    recovery_codes,
+    sessions,
+)
 from authsvc.audit import EventType
+from authsvc.cases import reading
 from authsvc.cases.models import Case
 from authsvc.core import db
 from authsvc.policy.freeze import FreezeCause
+from authsvc.policy.recovery import Proof
 from tests.cases.people import LINK, NEW, NEW_ADDRESS, Applicant
 from tests.conftest import Clock
 from tests.people import PASSWORD, Outbox, Person, Visitor, kinds
@@ -225,6 +239,40 @@ def test_a_browser_known_for_three_days_counts_beside_the_password(
     clock.advance(seconds=1)
     applicant.visitor.post("/recovery/case/browser")
     assert "Enough is shown" in applicant.page()
+
+
+@pytest.mark.parametrize("what", ["browser", "session"])
+def test_a_browser_that_was_forgotten_or_a_session_that_was_ended_does_not_count(
+    app: Flask, applicant: Applicant, make_account: MakeAccount, clock: Clock, what: str
+) -> None:
+    # Given a browser known for three days, and in the second case a session alone
+    alice = make_account("alice")
+    applicant.visitor.sign_in(alice)
+    if what == "browser":
+        applicant.visitor.post("/logout")
+    clock.advance(hours=11)
+    for _ in range(6):  # a session that is used stays
+        applicant.visitor.get("/account")
+        clock.advance(hours=11)
+    applicant.opens("alice")
+    applicant.shows_password(PASSWORD)
+    assert "Enough is shown" in applicant.page()
+    # When the owner does away with it
+    with request_to(app):
+        browsers = devices.of_account(alice.id)
+        if what == "session":
+            assert [one.proof for one in reading.of_account(alice.id, now=clock.now)[0].facts.shown] == [
+                Proof.BROWSER,
+                Proof.SESSION,
+                Proof.PASSWORD,
+            ]
+        for browser in browsers:
+            devices.forget(alice.id, browser.id, now=clock.now)
+    assert ("Enough is shown" in applicant.page()) is (what == "session")
+    with request_to(app):
+        sessions.end_all(alice.id, now=clock.now)
+    # Then the password stands alone
+    assert "Enough is shown" not in applicant.page()
 
 
 def test_what_was_shown_before_the_password_changed_does_not_count(

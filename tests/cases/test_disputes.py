@@ -187,15 +187,19 @@ def test_co_owners_hear_with_a_link_and_object(
     app: Flask, applicant: Applicant, owners: tuple[Person, ...], new_client: NewClient, outbox: Outbox, clock: Clock
 ) -> None:
     alice, bob, _ = owners
+    visitor = new_client()
+    visitor.sign_in(bob)
     applicant.opens("alice")
     applicant.shows_own_kind(alice)
     number = applicant.number()
     told = outbox.to(bob.email)[-1]
     assert told["Subject"] == "Somebody wants to recover the account alice, your co-owner"
     assert f"/account/vouch/{number}" in told.get_content()
-    visitor = new_client()
-    visitor.sign_in(bob)
     assert "left-pad" in visitor.get(f"/account/vouch/{number}").text
+    clock.advance(hours=72, seconds=-1)
+    visitor.sign_in(bob)
+    assert visitor.post(f"/account/vouch/{number}/object").status_code == 403  # a thief's is as new as that
+    clock.advance(seconds=1)
     visitor.post(f"/account/vouch/{number}/object")
     assert "You have objected" in visitor.get(f"/account/vouch/{number}").text
     assert lines(app, Queue.NEEDS_STAFF, clock)[0].decision == AskStaff(0)

@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import event, select
 from sqlalchemy.engine import Engine
 
-from authsvc import audit, cases
+from authsvc import accounts, audit, cases
 from authsvc.audit import EventType
 from authsvc.cases import reading, service
 from authsvc.cases.models import Case
@@ -39,9 +39,15 @@ def opened(app: Flask, clock: Clock) -> int:
     with request_to(app):
         case = reading.find(token, now=clock.now)
         assert case.account
-        for proof in (Proof.PASSWORD, Proof.BROWSER):
-            service.note_proof(case.id, case.account, proof, client=SOMEWHERE, now=clock.now)
+        shows(case.id, case.account, clock)
     return case.id
+
+
+def shows(case_id: int, account: accounts.AccountView, clock: Clock) -> None:
+    """Password and mailbox, in a request."""
+    address = accounts.addresses(account.id)[0].id
+    for proof, ref in ((Proof.PASSWORD, 0), (Proof.MAILBOX, address)):
+        service.note_proof(case_id, account, proof, ref=ref, client=SOMEWHERE, now=clock.now)
 
 
 def begun(app: Flask, person: Person, clock: Clock) -> list[int]:
@@ -140,13 +146,12 @@ def test_a_case_that_nobody_heard_of_waits_from_the_day_they_do(
         assert case
         service.withdraw(case, client=SOMEWHERE, now=clock.now)
     applicant.opens("alice")
-    applicant.shows_password(alice.password)
     number = applicant.number()
     with request_to(app):
         row = db.session().scalars(select(Case).where(Case.id == number)).one()
         case = reading.view(row, now=clock.now)
         assert case.account
-        service.note_proof(number, case.account, Proof.BROWSER, client=SOMEWHERE, now=clock.now)
+        shows(number, case.account, clock)
     applicant.proves_new_address()
     applicant.waits(hours=24, seconds=-1)
     assert told(outbox, alice) == 1

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from authsvc import accounts, audit, cases, domains, recovery
+from authsvc import accounts, audit, cases, domains, proof_places, recovery
 from authsvc.audit import EventType
 from authsvc.core import db
+from authsvc.policy.recovery import Proof
 from authsvc.proof_places.models import ProofPlace
 from tests import servers
 from tests.cases.people import Applicant
@@ -141,6 +142,62 @@ def test_a_place_without_the_line_or_linked_lately_proves_nothing(
     applicant.works()
     assert "Enough is shown" not in applicant.page()
     assert newest(app, alice).type is EventType.RECOVERY_PROOF_FAILED
+
+
+def publishes(applicant: Applicant, outside: Outside) -> None:
+    """Open a case about alice and publish its line in the DNS of corp.org."""
+    found = LINE.search(applicant.opens("alice"))
+    assert found
+    outside.dns.zone = servers.Zone([*ALIVE, ["_authsvc-proof.corp.org", "TXT", f'"{found[0]}"']])
+    applicant.visitor.post("/recovery/case/place", place="corp.org")
+    applicant.works()
+    assert "Enough is shown" in applicant.page()
+
+
+def test_a_place_that_is_unlinked_counts_no_more_and_one_that_is_suspended_goes_to_people(
+    app: Flask, applicant: Applicant, alice: Person, outside: Outside, clock: Clock
+) -> None:
+    link_place(app, alice, clock)
+    publishes(applicant, outside)
+    with request_to(app):
+        accounts.raise_epoch(alice.id, confirm_after=clock.now)
+    assert "People decide this one" in applicant.page()
+    with request_to(app):
+        (place,) = proof_places.places(alice.id, now=clock.now)
+        proof_places.unlink(alice.id, place.id, now=clock.now)
+    assert "People decide this one" not in applicant.page()
+    assert "Enough is shown" not in applicant.page()
+
+
+def confirms(app: Flask, person: Person, clock: Clock) -> bool:
+    """Whether a mailbox shown in her case shortens its wait."""
+    with request_to(app):
+        (case,) = cases.standing(person.id, now=clock.now)
+        return any(one.proof is Proof.MAILBOX and one.confirms for one in case.facts.shown)
+
+
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_a_mailbox_confirms_only_while_its_domain_shows_no_sign_of_other_hands(
+    app: Flask, applicant: Applicant, alice: Person, outside: Outside, clock: Clock, handed_over: bool
+) -> None:
+    answer = registered()
+    if handed_over:
+        at = (clock.now - timedelta(minutes=1)).isoformat()
+        answer["body"]["events"].append({"eventAction": "transfer", "eventDate": at})
+    outside.says(ALIVE, answer)
+    clock.advance(hours=25)
+    applicant.opens("alice")
+    applicant.shows_own_kind(alice)
+    assert confirms(app, alice, clock) is not handed_over
+
+
+def test_a_mailbox_at_the_domain_of_the_published_proof_confirms_nothing(
+    app: Flask, applicant: Applicant, alice: Person, outside: Outside, clock: Clock
+) -> None:
+    link_place(app, alice, clock)
+    publishes(applicant, outside)
+    applicant.shows_mailbox(alice.email)
+    assert not confirms(app, alice, clock)
 
 
 def test_why_a_place_was_refused_is_told_once_a_kind_is_shown(

@@ -108,6 +108,7 @@ def test_two_of_four_co_owners_are_not_enough() -> None:
         (replace(WITH_FACTOR, shown=PUBLISHED + OWN_KIND), timedelta(days=7)),
         (replace(WITH_FACTOR, shown=PUBLISHED + SILENT_KIND), timedelta(days=14)),
         (replace(WITH_FACTOR, shown=(*PUBLISHED, proof(Proof.SESSION))), timedelta(days=7)),
+        (replace(WITH_FACTOR, shown=(*PUBLISHED, replace(proof(Proof.MAILBOX), confirms=False))), timedelta(days=14)),
         (replace(WITH_FACTOR, votes=(vote(1), vote(2))), timedelta(days=14)),
         (replace(MAINTAINER, shown=VOUCHED), timedelta(days=14)),
         (replace(MAINTAINER, shown=VOUCHED + OWN_KIND), timedelta(days=7)),
@@ -204,6 +205,13 @@ ENOUGH = replace(MAINTAINER, shown=VOUCHED + OWN_KIND)
 def test_a_disputed_case_goes_to_people_however_long_it_waits(change: dict[str, object]) -> None:
     facts = replace(ENOUGH, **change)  # type: ignore[arg-type]
     assert decide(facts, NOON + 365 * DAY) == AskStaff(0)
+
+
+def test_a_published_proof_whose_place_was_suspended_goes_to_people_and_past_them() -> None:
+    facts = replace(MAINTAINER, shown=(replace(proof(Proof.PUBLISHED), suspended=True),))
+    assert decide(facts, NOON + 365 * DAY) == AskStaff(0)
+    approved = replace(facts, votes=(vote(1, DAY), vote(2, DAY)))
+    assert decide(approved, NOON + 2 * DAY) == Wait(NOON + DAY + UNCONFIRMED_WAIT)
 
 
 def test_a_weaker_case_never_stops_a_stronger_one() -> None:
