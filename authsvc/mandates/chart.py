@@ -4,6 +4,7 @@ Readable in light and dark, and without colours: every bar and line carries its 
 """
 
 from collections.abc import Sequence
+from datetime import date
 from html import escape
 
 from authsvc.mandates.figures import DayFigures, Figures, PhaseFigures
@@ -26,7 +27,7 @@ STYLE = """
   }
 """
 WIDTH, LEFT, RIGHT = 760, 140, 24
-BAR, STEP, TOP = 24, 62, 92
+BAR, STEP, TOP = 24, 80, 92
 PARTS = (
     ("two", "with_two_keys", "two keys"),
     ("key", "with_key", "one key"),
@@ -38,7 +39,7 @@ PARTS = (
 def cohorts(found: Figures) -> str:
     """A bar for each phase: what its accounts have, and how many would be stopped."""
     widest = max((phase.accounts for phase in found.phases), default=0) or 1
-    body = [_text(16, 30, "Second steps by phase", "heading"), _text(16, 50, f"as of {found.as_of:%d %B %Y}", "muted")]
+    body = [_text(16, 30, "Second steps by phase", "heading"), _text(16, 50, f"as of {_date(found.as_of)}", "muted")]
     x = LEFT
     for css, _, words in PARTS:
         body += [f'<rect class="{css}" x="{x}" y="62" width="14" height="14" rx="3"/>', _text(x + 20, 74, words)]
@@ -64,10 +65,7 @@ def _bar(phase: PhaseFigures, y: int, widest: int) -> list[str]:
         at = LEFT + (phase.accounts - phase.stopped) / widest * (WIDTH - LEFT - RIGHT)
         wide = max(phase.stopped / widest * (WIDTH - LEFT - RIGHT), 2)
         parts.append(f'<rect class="stopped" x="{at:.1f}" y="{y + BAR - 4}" width="{wide:.1f}" height="4"/>')
-        parts.append(
-            f'<text class="stopped" x="{WIDTH - RIGHT}" y="{y + BAR + 17}" text-anchor="end">'
-            f"{phase.stopped:,} would be stopped</text>"
-        )
+        parts.append(_text(LEFT, y + BAR + 35, f"{phase.stopped:,} would be stopped", "stopped"))
     return parts
 
 
@@ -96,9 +94,9 @@ def adoption(days: Sequence[DayFigures]) -> str:
         return _svg(340, title, "Nothing was kept yet.", [*body, _text(64, 190, "Nothing was kept yet.")])
     first, last = min(row.day for row in days), max(row.day for row in days)
     span = max((last - first).days, 1)
-    body.append(_text(64, low + 24, f"{first:%d %B %Y}", "muted"))
+    body.append(_text(64, low + 24, _date(first), "muted"))
     if last != first:
-        end = f"{last:%d %B %Y}"
+        end = _date(last)
         body.append(f'<text class="muted" x="{64 + width}" y="{low + 24}" text-anchor="end">{end}</text>')
     said, labels = [], []
     for n, name in enumerate(sorted({row.phase for row in days if row.accounts})):
@@ -116,6 +114,10 @@ def adoption(days: Sequence[DayFigures]) -> str:
         lowest = max(y + 5, lowest + 18)
         body.append(f'<text x="{x + 8:.1f}" y="{lowest:.1f}">{escape(words)}</text>')
     return _svg(340, title, " ".join(said) or "Nobody was covered.", body)
+
+
+def _date(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
 
 
 def _text(x: float, y: float, words: str, css: str = "") -> str:
