@@ -6,6 +6,7 @@ So the applicant's page answers alike, and as fast, whether or not there is such
 import logging
 import time
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from sqlalchemy import update
 
@@ -23,7 +24,6 @@ from authsvc.recovery import gate
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=2)
-MAX_PLACES = 3  # looked at in one go, where several fit what was typed
 LEAST_LETTERS = 4  # of what was typed for a place
 
 
@@ -38,7 +38,7 @@ def process(*, now: datetime) -> int:
             limit=1,
             lease=LEASE,
             now=now,
-            order_by=Case.asked_at,
+            order_by=Case.turn,
         )
         if not ids:
             break
@@ -54,13 +54,13 @@ def process(*, now: datetime) -> int:
 def _process(case_id: int, *, now: datetime) -> None:
     with db.transaction() as session:
         row = session.get_one(Case, case_id)
-        what, about, asked_at = row.asked_for, row.asked_about, row.asked_at
+        what, about, asked_at, after = row.asked_for, row.asked_about, row.asked_at, row.asked_after
         client = Client(ip=row.ip, network=row.ip, browser=row.browser)
         case = reading.view(row, now=now) if row.ended_at is None else None
     account = case.account if case else None
     if what == "place":
         if case is not None and account is not None:
-            _look_at_places(case, account, about, asked_at, client=client, now=now)
+            _look_at_place(case, account, about, asked_at, after=after, client=client, now=now)
             return
         with db.transaction():
             _answered(case_id, asked_at)
@@ -156,38 +156,43 @@ def _mail_code(
             )
 
 
-def _look_at_places(
+def _look_at_place(
     case: reading.Open,
     account: AccountView,
     typed: str,
     asked_at: datetime | None,
     *,
+    after: int,
     client: Client,
     now: datetime,
 ) -> None:
-    """Look for the case's line at linked places that fit what was typed."""
+    """Look for the case's line at the next linked place that fits what was typed; others have their turn in between."""
     with db.transaction():
-        wanted = typed.casefold()
-        fitting = [p for p in proof_places.usable(account.id, now=now) if wanted in p.words.casefold()]
-    answer, places = proof_places.Reason.NOT_USABLE.value, fitting if len(wanted) >= LEAST_LETTERS else []
-    for place in places[:MAX_PLACES]:
+        wanted = typed.casefold() if len(typed) >= LEAST_LETTERS else None
+        usable = proof_places.usable(account.id, now=now)
+    fitting = sorted(p.id for p in usable if wanted and wanted in p.words.casefold() and p.id > after)
+    found: proof_places.Verified | proof_places.Refused = proof_places.Refused(proof_places.Reason.NOT_USABLE)
+    if fitting:
         with db.transaction():
-            found = proof_places.verify(place.id, case.proof_token, account_id=account.id, now=now)
-        match found:
-            case proof_places.Verified():
-                with db.transaction():
-                    if _answered(case.id, asked_at):
-                        service.note_proof(case.id, account, Proof.PUBLISHED, ref=place.id, client=client, now=now)
-                return
-            case proof_places.Refused(reason):
-                answer = reason.value
+            found = proof_places.verify(fitting[0], case.proof_token, account_id=account.id, now=now)
     with db.transaction():
-        if _answered(case.id, asked_at, answer=answer):
-            audit.record(
-                EventType.RECOVERY_PROOF_FAILED,
-                account_id=account.id,
-                at=now,
-                client=client,
-                proof=Proof.PUBLISHED.value,
-                code=answer,
-            )
+        match found:
+            case proof_places.Verified(place):
+                if _answered(case.id, asked_at):
+                    service.note_proof(case.id, account, Proof.PUBLISHED, ref=place.id, client=client, now=now)
+            case proof_places.Refused() if len(fitting) > 1:
+                again = update(Case).where(Case.id == case.id, Case.asked_at == asked_at)
+                behind = {"asked_after": fitting[0], "turn": Case.turn + 1, "claimed_until": None}
+                db.session().execute(again.values(behind))
+            case proof_places.Refused(reason):
+                if _answered(case.id, asked_at, answer=reason.value):
+                    audit.record(
+                        EventType.RECOVERY_PROOF_FAILED,
+                        account_id=account.id,
+                        at=now,
+                        client=client,
+                        proof=Proof.PUBLISHED.value,
+                        code=reason.value,
+                    )
+            case _:
+                assert_never(found)

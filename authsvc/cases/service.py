@@ -137,9 +137,23 @@ def _failed(case: Open, proof: Proof, *, client: Client, now: datetime) -> None:
     audit.record(EventType.RECOVERY_PROOF_FAILED, account_id=account.id, at=now, client=client, proof=proof.value)
 
 
-def ask(case: Open, what: str, about: str, *, now: datetime) -> None:
-    """Let the worker mail a code to an address (`mailbox`), or look at a linked place (`place`), as typed."""
-    telling.change(case.id, asked_for=what, asked_about=about, asked_at=now, claimed_until=None, answer=None)
+def ask(case: Open, what: str, about: str, *, network: str, now: datetime) -> None:
+    """Let the worker mail a code to an address (`mailbox`), or look at a linked place (`place`), as typed.
+
+    Whoever asks in many cases waits behind those who ask in one.
+    """
+    waiting = select(func.count()).where(Case.asked_at.is_not(None), Case.asked_network == network, Case.id != case.id)
+    telling.change(
+        case.id,
+        asked_for=what,
+        asked_about=about,
+        asked_at=now,
+        asked_network=network,
+        asked_after=0,
+        turn=db.session().scalar(waiting),
+        claimed_until=None,
+        answer=None,
+    )
 
 
 def code_bound_to(case_id: int) -> str:

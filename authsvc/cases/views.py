@@ -178,7 +178,7 @@ def show_browser() -> ResponseReturnValue:
 @limited("reset")
 def ask_for_code() -> ResponseReturnValue:
     """Have a code mailed, if the address is one of the account's and may be trusted."""
-    service.ask(_case(), "mailbox", text_field("email", max_length=320), now=request_time())
+    service.ask(_case(), "mailbox", text_field("email", max_length=320), network=client().network, now=request_time())
     return _back("code")
 
 
@@ -196,7 +196,7 @@ def show_code() -> ResponseReturnValue:
 @limited("reset")
 def ask_for_place() -> ResponseReturnValue:
     """Have a place looked at, if it is one that the account linked."""
-    service.ask(_case(), "place", text_field("place", max_length=320), now=request_time())
+    service.ask(_case(), "place", text_field("place", max_length=320), network=client().network, now=request_time())
     return _back("place")
 
 

@@ -9,7 +9,9 @@ from flask import Flask
 
 from authsvc import accounts, audit, cases, domains, proof_places, recovery
 from authsvc.audit import EventType
+from authsvc.cases import reading, service
 from authsvc.core import db
+from authsvc.core.web import Client
 from authsvc.policy.recovery import Proof
 from authsvc.proof_places.models import ProofPlace
 from tests import servers
@@ -38,15 +40,15 @@ def alice(app: Flask, clock: Clock, make_account: Callable[..., Person], outside
     return alice
 
 
-def link_place(app: Flask, person: Person, clock: Clock, *, days: float = 31) -> None:
-    """The DNS of corp.org is a place of hers."""
+def link_place(app: Flask, person: Person, clock: Clock, *, days: float = 31, location: str = "corp.org") -> None:
+    """The DNS of corp.org, or of a name below it, is a place of hers."""
     linked = clock.now - timedelta(days=days)
     with request_to(app):
         db.session().add(
             ProofPlace(
                 account_id=person.id,
                 kind="dns",
-                location="corp.org",
+                location=location,
                 forge="",
                 created_at=linked,
                 linked_at=linked,
@@ -198,6 +200,38 @@ def test_a_mailbox_at_the_domain_of_the_published_proof_confirms_nothing(
     publishes(applicant, outside)
     applicant.shows_mailbox(alice.email)
     assert not confirms(app, alice, clock)
+
+
+def test_places_that_fit_are_looked_at_one_at_a_time_until_one_has_the_line(
+    app: Flask, applicant: Applicant, alice: Person, outside: Outside, clock: Clock
+) -> None:
+    # Given three places at one domain, of which the last has the line
+    for host in ("a.corp.org", "b.corp.org", "c.corp.org"):
+        link_place(app, alice, clock, location=host)
+    found = LINE.search(applicant.opens("alice"))
+    assert found
+    outside.dns.zone = servers.Zone([*ALIVE, ["_authsvc-proof.c.corp.org", "TXT", f'"{found[0]}"']])
+    applicant.visitor.post("/recovery/case/place", place="corp.org")
+    with app.app_context():
+        assert cases.process(now=clock.now) == 3
+    assert "Enough is shown" in applicant.page()
+
+
+def test_whoever_asks_in_many_cases_waits_behind_those_who_ask_in_one(
+    app: Flask, applicant: Applicant, alice: Person, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took: list[int] = []
+    monkeypatch.setattr("authsvc.cases.asking._process", lambda case_id, *, now: took.append(case_id))
+    for network in ("198.51.100.0/24", "198.51.100.0/24", "203.0.113.0/24"):
+        with request_to(app):
+            client = Client(ip="198.51.100.9", network=network, browser="Firefox")
+            token = service.open_case("alice", browser_token="", client=client, now=clock.now)
+            case = reading.find(token, now=clock.now)
+            service.ask(case, "place", "corp.org", network=network, now=clock.now)
+            service.ask(case, "place", "corp.org", network=network, now=clock.now)  # again, which is no second case
+    with app.app_context():
+        cases.process(now=clock.now)
+    assert took == [1, 3, 2]
 
 
 def test_why_a_place_was_refused_is_told_once_a_kind_is_shown(
