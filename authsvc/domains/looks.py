@@ -172,7 +172,8 @@ def _store(
     generation = row.generation
     if judges or was != (row.verdict, generation):
         silent = evidence is not None and evidence.dns.fault is not None
-        accounts.set_trust(name, verdict=row.verdict, generation=generation, keep_worse=silent, now=now)
+        cannot_tell = silent or judgement.verdict is Verdict.UNKNOWN
+        accounts.set_trust(name, verdict=row.verdict, generation=generation, keep_worse=cannot_tell, now=now)
         row.judged_at = now
     if row.verdict in accounts.TRUSTED_VERDICTS:
         for part in _in_parts(own.get(Verdict.SUSPECT, [])):

@@ -88,12 +88,16 @@ def test_an_address_whose_domain_moved_back_is_trusted_again(world: World) -> No
 
 
 @pytest.mark.attack("D01")
-def test_silence_of_dns_makes_no_address_better(world: World) -> None:
+@pytest.mark.parametrize("silence", ["DNS", "registry"])
+def test_a_look_that_cannot_tell_makes_no_address_better(world: World, silence: str) -> None:
     alice = world.person("alice")
     world.look()
     world.says(ELSEWHERE, SILENT)
     world.look(days=1)
-    world.dns.zone = servers.Zone([], [{"name": "corp.org", "do": "servfail"}])
+    if silence == "DNS":
+        world.dns.zone = servers.Zone([], [{"name": "corp.org", "do": "servfail"}])
+    else:
+        world.says(ELSEWHERE, None)  # no such name, which DNS contradicts
     assert world.look(days=1).judgement.verdict.value == "unknown"
     assert stored(world, alice) == ("suspect", False)
 
