@@ -9,14 +9,14 @@ co_owners (who maintains a package as well), packages (what somebody maintains),
 name registered), put_package and put_maintainers (pushed by a registry; package, ownership and package_name read what
 it sent); apply and tidy_imports (the worker's tasks); exempt, end_exemption and standing_exemptions; of two people of
 the service may_exempt, is_alone, check_end, propose_exemption, decide_exemption, exemption_proposal and
-exemption_proposals; plan, report, adoption and its picture, trend; current_phases, change_phases and phase_history; and
-the operators' commands `impact` and `mandates`.
+exemption_proposals; plan, preview (another day of a phase), report, adoption and its picture, trend; current_phases,
+change_phases and phase_history; and the operators' commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
 from authsvc.mandates.commands import GROUPS as commands
-from authsvc.mandates.exemptions import ExemptionView, exempt
 from authsvc.mandates.exemptions import end as end_exemption
+from authsvc.mandates.exemptions import exempt
 from authsvc.mandates.exemptions import standing as standing_exemptions
 from authsvc.mandates.figures import STRENGTH_WORDS, PhaseFigures, Stopped, adoption, plan, report
 from authsvc.mandates.figures import DayFigures as AdoptionDay
@@ -28,6 +28,7 @@ from authsvc.mandates.for_staff import (
     exemption_proposals,
     is_alone,
     may_exempt,
+    preview,
     propose_exemption,
     trend,
 )
@@ -62,7 +63,6 @@ __all__ = [
     "AdoptionDay",
     "BadPhases",
     "CoOwners",
-    "ExemptionView",
     "FileDecides",
     "OwnershipLine",
     "PackageLine",
@@ -98,6 +98,7 @@ __all__ = [
     "packages",
     "phase_history",
     "plan",
+    "preview",
     "propose_exemption",
     "put_maintainers",
     "put_package",

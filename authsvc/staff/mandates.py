@@ -1,6 +1,6 @@
 """Mandates in the console: how far each phase has come, who is about to be stopped, who is exempt (POLICY 12, 13)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -14,7 +14,8 @@ from authsvc.core.errors import BadInput, Forbidden
 from authsvc.core.rate_limits import limited
 from authsvc.core.templating import date_words
 from authsvc.core.web import query_field, request_time, requires, text_field
-from authsvc.mandates import AdoptionDay, ExemptionView, PhaseFigures, Stopped
+from authsvc.mandates import AdoptionDay, PhaseFigures, Stopped
+from authsvc.policy.recovery import NoVote
 from authsvc.staff.blueprint import bp
 from authsvc.staff.words import NO_VOTES
 
@@ -77,48 +78,16 @@ def cohort(found: PhaseFigures) -> Cohort:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Person:
-    """Somebody whose next sign-in leads, or will lead, through enrolment."""
-
-    username: str
-    phase: str
-    reason: str
-    at: datetime
-
-
-def people(
-    now_stopped: Sequence[Stopped],
-    then_stopped: Sequence[Stopped],
-    exempt: Collection[ExemptionView],
-    now: datetime,
-) -> tuple[list[Person], list[Person]]:
-    """Whom mandates stop now, and whom in addition by a later day; each once, the first day first.
-
-    Where the day of a mandate is long past, what ends in between is an exemption.
-    """
-    first = {one.username: one for one in reversed(now_stopped)}  # given in the order of their days
-    later = {one.username: one for one in reversed(then_stopped) if one.username not in first}
-    ends: dict[str, datetime] = {}
-    for view in exempt:
-        if view.starts_at <= now:
-            ends[view.username] = max(view.until, ends.get(view.username, view.until))
-    stopped, soon = (
-        sorted(
-            (
-                Person(
-                    username=one.username,
-                    phase=one.phase,
-                    reason=one.reason,
-                    at=one.enforced_from if one.enforced_from > now else ends.get(one.username, one.enforced_from),
-                )
-                for one in found.values()
-            ),
-            key=lambda person: (person.at, person.username),
-        )
-        for found in (first, later)
-    )
-    return stopped, soon
+def people(now_stopped: Sequence[Stopped], then_stopped: Sequence[Stopped]) -> tuple[list[Stopped], list[Stopped]]:
+    """Whom mandates stop now, and whom in addition by a later day; each once, the first day first."""
+    first: dict[str, Stopped] = {}
+    later: dict[str, Stopped] = {}
+    for one in now_stopped:  # both come in the order of their days
+        first.setdefault(one.username, one)
+    for one in then_stopped:
+        if one.username not in first:
+            later.setdefault(one.username, one)
+    return list(first.values()), list(later.values())
 
 
 def some_days(days: list[AdoptionDay]) -> list[AdoptionDay]:
@@ -140,7 +109,7 @@ def mandate_figures() -> ResponseReturnValue:
         today, then = mandates.report(as_of=now), mandates.report(as_of=now + SOON)
     except mandates.BadPhases as error:
         return render_template("staff/mandates_unread.html", problem=str(error)), 503
-    stopped, soon = people(today.stopped, then.stopped, exempt, now)
+    stopped, soon = people(today.stopped, then.stopped)
     listed = soon if chosen == "soon" else stopped
     pages = max(1, -(-len(listed) // PEOPLE_ON_PAGE))
     number = min(pages, max(1, int(page))) if page.isdecimal() else 1
@@ -163,6 +132,35 @@ def mandate_figures() -> ResponseReturnValue:
     )
 
 
+@bp.get("/mandates/preview")
+@requires(Action.READ_STAFF)
+@limited("account")
+def mandate_preview() -> ResponseReturnValue:
+    """Who would be stopped if a phase had another day. Saves nothing."""
+    phase, typed, now = query_field("phase", max_length=40), query_field("day", max_length=20), request_time()
+    day, found, problem, status = _day(typed), None, None, 200
+    try:
+        names = {one.name: one.name for one in mandates.current_phases()}
+        if typed and day is None:
+            raise BadInput("day", message="Choose a day.")
+        if day is not None:
+            found = mandates.preview(phase, day=day, now=now)
+    except mandates.BadPhases as error:
+        return render_template("staff/mandates_unread.html", problem=str(error)), 503
+    except BadInput as error:
+        problem, status = error.message, 422
+    page = render_template(
+        "staff/mandates_preview.html",
+        names=names,
+        chosen=phase,
+        day=typed,
+        found=found,
+        most=PEOPLE_ON_PAGE,
+        errors={"day": problem} if problem else {},
+    )
+    return page, status
+
+
 @bp.get("/mandates/exemptions")
 @requires(Action.READ_STAFF)
 @limited("account")
@@ -178,7 +176,7 @@ def _exemptions_page(
     return render_template(
         "staff/mandates_exemptions.html",
         proposals=[
-            (one, NO_VOTES[one.no_vote] if one.no_vote else None)
+            (one, NO_VOTES[one.no_vote] if one.no_vote else None, one.no_vote in {None, NoVote.VOTED})
             for one in mandates.exemption_proposals(staff_id=who.account_id, now=now)
         ],
         exemptions=mandates.standing_exemptions(now=now),

@@ -14,6 +14,7 @@ from authsvc import accounts, audit, mandates
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.errors import BadInput, NotFound
+from authsvc.mandates.exemptions import ExemptionView
 from authsvc.mandates.models import FiguresRow
 from authsvc.policy.cohort import Cohort, Phase
 from authsvc.staff.mandates import PEOPLE_ON_PAGE
@@ -108,6 +109,19 @@ def test_whoever_is_exempt_is_stopped_when_that_ends(
     assert listed(sam.visitor.get(f"{PAGE}?show=now").text) == []
 
 
+def test_somebody_whom_two_phases_stop_stands_there_once_with_the_first_day(
+    app: Flask, sam: Colleague, make_account: MakeAccount, team: Callable[..., None], clock: Clock
+) -> None:
+    for name in ("ann", "bea"):
+        make_account(name)
+    team("ann", "bea", enforced_from=clock.now - DAY, name="early")
+    team("ann", enforced_from=clock.now - 2 * DAY, name="earlier")
+    page = sam.visitor.get(f"{PAGE}?show=now").text
+    assert listed(page) == ["ann", "bea"]
+    assert "1 person is" not in page
+    assert ">earlier</span>" in page
+
+
 def test_many_people_come_in_pages(app: Flask, sam: Colleague, team: Callable[..., None], clock: Clock) -> None:
     names = [f"person-{n:02}" for n in range(PEOPLE_ON_PAGE + 1)]
     for name in names:
@@ -171,7 +185,7 @@ def decides(colleague: Colleague, number: int, decision: str = "approve") -> str
     return done.location or done.text
 
 
-def exempt(app: Flask, clock: Clock) -> list[mandates.ExemptionView]:
+def exempt(app: Flask, clock: Clock) -> list[ExemptionView]:
     """Exemptions that stand."""
     with request_to(app):
         return mandates.standing_exemptions(now=clock.now)
@@ -406,3 +420,57 @@ def test_the_owner_reads_of_it_in_words(
     page = owner.get("/account/log?show=staff").text
     assert f"A second step is not asked for, for a while: {WHY.rstrip('.')}, by the people who run this service" in page
     assert f"Not to ask for a second step for a while was proposed: {WHY.rstrip('.')}" in page
+
+
+# Another day
+
+
+def preview(colleague: Colleague, phase: str, day: str) -> str:
+    """What the page says of it, in words."""
+    page = colleague.visitor.get(f"{PAGE}/preview?phase={phase}&day={day}").text
+    return " ".join(re.sub(r"<[^>]+>", " ", page.partition("Nothing is saved.")[2]).split())
+
+
+def test_a_day_brought_forward_stops_those_who_were_given_it_and_have_nothing(
+    app: Flask, sam: Colleague, make_account: MakeAccount, team: Callable[..., None], clock: Clock
+) -> None:
+    make_account("ann", totp_app=True)
+    cid, dan = make_account("cid"), make_account("dan")
+    team("ann", "cid", "dan", enforced_from=datetime(2027, 3, 1, tzinfo=UTC))
+    until = datetime(2027, 2, 2, tzinfo=UTC)
+    with request_to(app):
+        mandates.exempt(dan.id, reason=WHY, until=until, set_by="operator", starts_at=clock.now, now=clock.now)
+    found = preview(sam, "team", "2027-02-01")
+    assert "On 1 February 2027, 00:00 UTC, 0 people would be stopped as it is, and 1 with the other day." in found
+    assert "Stopped as well cid A day" in found
+    assert "Stopped as well cid dan A day" in preview(sam, "team", "2027-02-02")
+    with request_to(app):
+        upcoming = mandates.upcoming(cid.id, now=clock.now)
+        assert upcoming is not None
+        assert upcoming.enforced_from == datetime(2027, 3, 1, tzinfo=UTC)  # nothing was saved
+
+
+def test_a_day_put_off_lets_only_newcomers_go(
+    app: Flask, sam: Colleague, make_account: MakeAccount, team: Callable[..., None], clock: Clock
+) -> None:
+    make_account("cid")
+    team("cid", "dan", enforced_from=datetime(2027, 3, 1, tzinfo=UTC))
+    make_account("dan")
+    found = preview(sam, "team", "2027-04-01")
+    assert "On 1 March 2027, 00:00 UTC, 2 people would be stopped as it is, and 1 with the other day." in found
+    assert "No longer stopped that day dan A day" in found
+    assert "Nobody is stopped or let go by it." in preview(sam, "team", "2027-03-01")
+
+
+def test_a_preview_takes_a_phase_and_a_day_from_its_announcement_on(
+    app: Flask, sam: Colleague, team: Callable[..., None], clock: Clock
+) -> None:
+    team("cid", enforced_from=clock.now)
+    at = f"{PAGE}/preview"
+    assert sam.visitor.get(at).status_code == 200
+    assert sam.visitor.get(f"{at}?phase=team&day=2020-01-01").status_code == 200
+    assert sam.visitor.get(f"{at}?phase=team&day=2019-12-31").status_code == 422
+    assert sam.visitor.get(f"{at}?phase=team&day=soon").status_code == 422
+    assert sam.visitor.get(f"{at}?phase=none&day=2027-01-01").status_code == 404
+    (app.extensions["authsvc.settings"].instance / "mandates.toml").write_text("[team]\nenforced_from = 'soon'")
+    assert sam.visitor.get(at).status_code == 503
