@@ -62,8 +62,10 @@ def settle(case_id: int, *, client: Client | None, now: datetime) -> None:
         case = replace(case, facts=replace(case.facts, begun_at=now))
     decision = policy.decide(case.facts, now)
     refused, begins = isinstance(decision, policy.Refused), case.begun_at is None and case.strength is not Strength.NONE
-    if begins and not refused and not _begin(case, account, client=client, now=now):
-        return
+    if begins and not refused:
+        if not _begin(case, account, client=client, now=now):
+            return
+        decision = policy.decide(replace(case.facts, begun_at=now), now)
     match decision:
         case policy.Refused():
             if end(case, "refused", client=client, now=now):

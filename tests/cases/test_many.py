@@ -90,14 +90,22 @@ def test_a_fourth_case_that_shows_as_much_waits_until_a_slot_is_free(
     assert applicant.completes().status_code == 403
     applicant.visitor.post("/recovery/case/begin")
     assert begun(app, alice, clock) == first
-    # Then one of the others ends
-    with request_to(app):
-        case = reading.get(first[0], now=clock.now)
-        assert case
-        service.withdraw(case, client=SOMEWHERE, now=clock.now)
+    # Then the others end, and its wait begins with its slot
+    for number in first:
+        with request_to(app):
+            case = reading.get(number, now=clock.now)
+            assert case
+            service.withdraw(case, client=SOMEWHERE, now=clock.now)
+    clock.advance(hours=25)  # they were mailed about within the day
     applicant.visitor.post("/recovery/case/begin")
-    assert begun(app, alice, clock) == [*first[1:], applicant.number()]
     assert "others are before you" not in applicant.page()
+    with request_to(app):
+        (case,) = cases.standing(alice.id, now=clock.now)
+        assert case.told_until == clock.now + timedelta(hours=72)
+    applicant.waits(hours=72, seconds=-1)
+    assert applicant.completes().status_code == 403
+    applicant.waits(seconds=1)
+    assert applicant.completes().status_code == 303
 
 
 def test_a_stronger_case_takes_the_slot_of_the_oldest_weaker_one(
