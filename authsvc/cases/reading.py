@@ -169,7 +169,8 @@ def shown(case_id: int, account: AccountView, *, vouchers: frozenset[int], now: 
     """
     rows = db.session().scalars(select(CaseProof).where(CaseProof.case_id == case_id).order_by(CaseProof.id)).all()
     trusted = {a.id: a for a in accounts.with_a_say(account.id, now=now) if a.removed_at is None}
-    places = {place.id: place for place in proof_places.places(account.id, now=now)}
+    asked = any(row.proof == Proof.PUBLISHED for row in rows)
+    places = {place.id: place for place in proof_places.places(account.id, now=now)} if asked else {}
     published = {places[row.ref].domain for row in rows if row.proof == Proof.PUBLISHED and row.ref in places}
 
     def stale(row: CaseProof) -> bool:
