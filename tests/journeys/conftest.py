@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Error, Page
+from playwright.sync_api import Browser, Error, Page
 
 from authsvc.app import create_app, utc_now
 from authsvc.core import crypto
@@ -179,3 +179,20 @@ class Visit:
 def visit(site: Site, page: Page) -> Visit:
     """Somebody at the site for the first time."""
     return Visit(site, page)
+
+
+NewVisit = Callable[..., Visit]
+
+
+@pytest.fixture
+def new_visit(chromium: Browser, site_in_time: Site) -> Iterator[NewVisit]:
+    """Makes people, each in a browser profile of their own, with these options of Playwright's."""
+    contexts = []
+
+    def make(**options: Any) -> Visit:
+        contexts.append(chromium.new_context(locale="en-GB", **options))
+        return Visit(site_in_time, contexts[-1].new_page())
+
+    yield make
+    for context in contexts:
+        context.close()

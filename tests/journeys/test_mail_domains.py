@@ -1,22 +1,22 @@
 """A mail domain that lapses, changes hands or may have: as owner and buyer live through it, in Chromium."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from authsvc import accounts, domains, recovery
 from authsvc.core import db
 from tests import servers
 from tests.conftest import Clock
-from tests.journeys.conftest import Site, VirtualKey, Visit
+from tests.journeys.conftest import NewVisit, Site, VirtualKey, Visit
 from tests.journeys.test_browser import keep_codes
 from tests.journeys.test_takeover import link_in_mail
 from tests.people import PASSWORD, make_person
 from tests.recovery.corp import ALIVE, NEW, Outside, registered
 
-NewVisit = Callable[[], Visit]
+PHONE: dict[str, Any] = {"color_scheme": "dark", "viewport": {"width": 320, "height": 640}}
 MOVED = [["corp.org", "NS", "ns1.elsewhere.com."], ["ns1.elsewhere.com", "A", "203.0.113.54"], *ALIVE[1:]]
 
 
@@ -24,22 +24,6 @@ MOVED = [["corp.org", "NS", "ns1.elsewhere.com."], ["ns1.elsewhere.com", "A", "2
 def outside(site_in_time: Site, dns_server: servers.Dns, web_server: servers.Web) -> Outside:
     """A healthy corp.org."""
     return Outside(site_in_time.app, dns_server, web_server)
-
-
-@pytest.fixture
-def new_visit(chromium: Browser, site_in_time: Site) -> Iterator[NewVisit]:
-    """Makes people, each in a browser profile of their own; phones, in the dark."""
-    contexts = []
-
-    def make() -> Visit:
-        contexts.append(
-            chromium.new_context(locale="en-GB", color_scheme="dark", viewport={"width": 320, "height": 640})
-        )
-        return Visit(site_in_time, contexts[-1].new_page())
-
-    yield make
-    for context in contexts:
-        context.close()
 
 
 def ask(visit: Visit, typed: str, clock: Clock) -> str:
@@ -69,7 +53,7 @@ def subjects(site: Site, address: str) -> list[str]:
 def test_a_lapsed_domain_gets_nothing_and_its_owner_heals_the_account_with_a_passkey(
     site_in_time: Site, new_visit: NewVisit, outside: Outside, clock: Clock
 ) -> None:
-    site, owner, buyer = site_in_time, new_visit(), new_visit()
+    site, owner, buyer = site_in_time, new_visit(**PHONE), new_visit(**PHONE)
     owner.open("/register")
     owner.fill(username="alice", email="alice@corp.org", password=PASSWORD)
     owner.press("Create account")
@@ -126,7 +110,7 @@ def test_a_lapsed_domain_gets_nothing_and_its_owner_heals_the_account_with_a_pas
 def test_whoever_registers_a_lapsed_domain_gets_neither_code_nor_link_with_the_right_password(
     site_in_time: Site, new_visit: NewVisit, outside: Outside, clock: Clock
 ) -> None:
-    site, buyer = site_in_time, new_visit()
+    site, buyer = site_in_time, new_visit(**PHONE)
     make_person(site.app, "bob", email="bob@corp.org", now=clock.now)
     look(site, clock)
     clock.advance(days=40)
@@ -146,7 +130,7 @@ def test_whoever_registers_a_lapsed_domain_gets_neither_code_nor_link_with_the_r
 def test_a_password_typed_where_the_domain_may_have_changed_hands_waits_and_the_owner_stops_it(
     site_in_time: Site, new_visit: NewVisit, outside: Outside, clock: Clock
 ) -> None:
-    site, owner, buyer = site_in_time, new_visit(), new_visit()
+    site, owner, buyer = site_in_time, new_visit(**PHONE), new_visit(**PHONE)
     carol = make_person(site.app, "carol", email="carol@corp.org", age=timedelta(days=1), now=clock.now)
     with site.app.app_context(), db.transaction():
         number = accounts.add_address(carol.id, "carol@spare.test", is_primary=False, verified_at=None, now=clock.now)

@@ -1,36 +1,19 @@
 """A recovery that an owner's address objects to goes to two people of the service, with keys, in a real Chromium."""
 
-from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
-import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from authsvc import accounts, cases
 from authsvc.core import db
 from tests.conftest import Clock
-from tests.journeys.conftest import Site, VirtualKey, Visit
+from tests.journeys.conftest import NewVisit, Site, VirtualKey, Visit
 from tests.journeys.test_browser import keep_codes
 from tests.journeys.test_takeover import link_in_mail
 from tests.people import PASSWORD, make_person
 
 NEW = "seven quiet otters paint the harbour"
 NEW_ADDRESS = "alice@fresh.test"
-NewVisit = Callable[[], Visit]
-
-
-@pytest.fixture
-def new_visit(chromium: Browser, site_in_time: Site) -> Iterator[NewVisit]:
-    """Makes people, each in a browser profile of their own."""
-    contexts = []
-
-    def make() -> Visit:
-        contexts.append(chromium.new_context(locale="en-GB"))
-        return Visit(site_in_time, contexts[-1].new_page())
-
-    yield make
-    for context in contexts:
-        context.close()
 
 
 def joins(visit: Visit, name: str) -> None:

@@ -1,32 +1,15 @@
 """Takeovers as owner and intruder live through them, each in a Chromium of their own."""
 
 import re
-from collections.abc import Callable, Iterator
 
-import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from authsvc import recovery
 from tests.conftest import Clock
-from tests.journeys.conftest import Site, VirtualKey, Visit
+from tests.journeys.conftest import NewVisit, Site, VirtualKey, Visit
 from tests.people import PASSWORD, Person, make_person
 
 NEW = "seven quiet otters paint the harbour"
-NewVisit = Callable[[], Visit]
-
-
-@pytest.fixture
-def new_visit(chromium: Browser, site_in_time: Site) -> Iterator[NewVisit]:
-    """Makes people, each in a browser profile of their own."""
-    contexts = []
-
-    def make() -> Visit:
-        contexts.append(chromium.new_context(locale="en-GB"))
-        return Visit(site_in_time, contexts[-1].new_page())
-
-    yield make
-    for context in contexts:
-        context.close()
 
 
 def sign_in(visit: Visit, person: Person, clock: Clock) -> None:
