@@ -6,7 +6,7 @@ it is worth at a moment, here: scopes that write do not count while the account 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -123,6 +123,7 @@ class TokenView:
     client_id: str | None
     scopes: frozenset[str]
     acr: Acr
+    proved_acr: Acr  # what it counted for at `auth_time`
     amr: frozenset[str]
     auth_time: datetime
     session_id: int | None
@@ -323,6 +324,7 @@ def principal(token: str, *, now: datetime) -> Principal | None:
         sub=found.sub,
         username=found.username,
         acr=found.acr,
+        proved_acr=found.proved_acr,
         amr=found.amr,
         auth_time=found.auth_time,
         token_id=found.id,
@@ -336,17 +338,19 @@ def _view(row: Any, now: datetime) -> TokenView:
     writes_from = values.pop("writes_from")
     scopes = frozenset(values["scopes"].split())
     writes = writing(scopes)
-    waits = (writes_from is not None and now < writes_from) or (writes and _must_wait(values["account_id"], now))
-    values["scopes"] = scopes - writes if waits else scopes
     values["kind"] = Kind(values["kind"])
-    values["acr"] = strength_now(Acr(values["acr"]), values["auth_time"], now)
+    values["proved_acr"] = Acr(values["acr"])
+    values["acr"] = strength_now(values["proved_acr"], values["auth_time"], now)
     values["amr"] = frozenset(values["amr"].split())
-    return TokenView(**values)
+    view = TokenView(**{**values, "scopes": scopes})
+    waits = (writes_from is not None and now < writes_from) or (writes and _must_wait(view, now))
+    return replace(view, scopes=scopes - writes) if waits else view
 
 
-def _must_wait(account_id: int, now: datetime) -> bool:
-    """True while nothing is written for the account: in a hold, or under a mandate it does not meet (POLICY 5, T21)."""
-    return holds.current(account_id, now=now) is not None or mandates.unmet(account_id, now=now)
+def _must_wait(view: TokenView, now: datetime) -> bool:
+    """True while nothing is written: in a hold, or under a mandate that the grant does not meet (POLICY 5, T21)."""
+    lack = mandates.lack(view.account_id, acr=view.proved_acr, amr=view.amr, now=now)
+    return lack is not None or holds.current(view.account_id, now=now) is not None
 
 
 def issue_to_program(client_id: str, scopes: frozenset[str], *, now: datetime) -> str:

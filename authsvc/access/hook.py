@@ -12,7 +12,7 @@ from werkzeug.local import LocalProxy
 from authsvc import audit, devices, holds, mail, mandates, sessions, tokens
 from authsvc.audit import EventType
 from authsvc.core import db
-from authsvc.core.assurance import Acr, Action, Principal, Program, strength_now
+from authsvc.core.assurance import Acr, Action, Lack, Principal, Program, strength_now
 from authsvc.core.errors import AuthError, Forbidden, NotFound, NotSignedIn, wants_json
 from authsvc.core.web import (
     Client,
@@ -44,11 +44,33 @@ class InHold(Forbidden):
 class MandateUnmet(Forbidden):
     """The action waits until what the account's mandate asks for is enrolled (POLICY 2, 4; attack T21)."""
 
-    code = "mandate_unmet"
+    code = Lack.AUTHENTICATOR.value
     title = "A second step comes first"
     message = (
         "Your account needs a second step, because many people depend on packages that you maintain. Add a passkey or "
         "security key on your account page, or an authenticator app where that is enough; then come back to this."
+    )
+
+
+class MandateUnproved(Forbidden):
+    """The action waits for a sign-in with what the account's mandate asks for (POLICY 2.6)."""
+
+    code = Lack.PROOF.value
+    title = "Sign in with your second step"
+    message = (
+        "Your account needs a second step at every sign-in, and this session began without one that is enough. "
+        "Please sign in again."
+    )
+
+
+class MandateTooNew(Forbidden):
+    """The action waits until what meets the account's mandate is senior, and was shown so (POLICY 2.6, 3)."""
+
+    code = Lack.SENIORITY.value
+    title = "Your second step is still new"
+    message = (
+        "This session began with a recovery code, or with a second step that was less than three days old. "
+        "Please sign in again with one that is older."
     )
 
 
@@ -116,7 +138,7 @@ def _load(req: Request) -> Principal | None:
     return replace(
         found,
         in_hold=holds.current(found.account_id, now=now) is not None,
-        mandate_unmet=mandates.unmet(found.account_id, now=now),
+        mandate_lack=mandates.lack(found.account_id, acr=found.proved_acr, amr=found.amr, now=now),
     )
 
 
@@ -137,6 +159,7 @@ def _of_session(token: str, now: datetime) -> Principal | None:
         sub=session.sub,
         username=session.username,
         acr=strength_now(session.acr, session.auth_time, now),
+        proved_acr=session.acr,
         amr=session.amr,
         auth_time=session.auth_time,
         is_staff=session.is_staff,
@@ -265,8 +288,18 @@ def refusal(
 
 
 def _waits(reason: str, account_id: int) -> AuthError:
-    if reason == "mandate_unmet":
-        return MandateUnmet(f"account {account_id}")
+    sign_in = ("Sign in again", url_for("login.start", next=_here()))
+    match reason:
+        case Lack.AUTHENTICATOR:
+            return MandateUnmet(f"account {account_id}", way_on=("Set it up", url_for("account_pages.enrol_choose")))
+        case Lack.PROOF:
+            return MandateUnproved(f"account {account_id}", way_on=sign_in)
+        case Lack.SENIORITY:
+            then = mandates.counts_from(account_id, now=request_time())
+            if then is None:
+                return MandateTooNew(f"account {account_id}", way_on=sign_in)
+            words = f"A second step signs you in at once. For changes it counts from {then:%d %B %Y, %H:%M} UTC on."
+            return MandateTooNew(f"account {account_id}", message=words)
     hold = holds.current(account_id, now=request_time())
     until = f" until {hold.ends_at:%d %B %Y, %H:%M} UTC" if hold else ""
     return InHold(

@@ -202,7 +202,7 @@ def approve(request: Entered, who: Principal, *, asker: Client, now: datetime) -
         now=now,
         approved=True,
         epoch=epoch,
-        acr=who.acr.value,
+        acr=who.proved_acr.value,
         amr=" ".join(sorted(who.amr)),
         auth_time=who.auth_time,
         writes_from=writes_from(request.scopes, who, network=request.network, now=now),

@@ -62,6 +62,14 @@ def amr_values(proved: Iterable[Factor], *, hardware: bool) -> frozenset[str]:
     return frozenset(values)
 
 
+class Lack(StrEnum):
+    """What keeps a caller from the rights of an account under a mandate in force; `policy.mandate.lack` decides."""
+
+    AUTHENTICATOR = "mandate_unmet"  # nothing that meets it is enrolled
+    PROOF = "mandate_unproved"  # this session or grant was begun without such a proof
+    SENIORITY = "mandate_too_new"  # what meets it, or was shown, is a recovery code or younger than 72 hours
+
+
 class Action(StrEnum):
     """Everything a caller can ask for; `policy/permission.py` says what each one takes."""
 
@@ -110,9 +118,10 @@ class Principal:
     account_id: int
     sub: str
     username: str
-    acr: Acr
+    acr: Acr  # what it counts for now
     amr: frozenset[str]
     auth_time: datetime
+    proved_acr: Acr = Acr.AAL1  # what it counted for at `auth_time`
     session_id: int | None = None
     token_id: int | None = None
     client_id: str | None = None
@@ -120,7 +129,7 @@ class Principal:
     browser_id: int | None = None
     in_hold: bool = False
     is_staff: bool = False
-    mandate_unmet: bool = False  # a mandate is in force, and nothing that meets it is enrolled
+    mandate_lack: Lack | None = None  # under a mandate in force
     proved: frozenset[int] = field(default_factory=frozenset)  # authenticators shown for this very action (step-up)
 
     # What Flask-Login asks of a user object.

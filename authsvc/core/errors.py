@@ -16,17 +16,28 @@ log = logging.getLogger(__name__)
 
 
 class AuthError(Exception):
-    """Base of all. `detail` is for the log; `retry_after` in seconds sets the header of that name."""
+    """Base of all. `detail` is for the log; `retry_after` in seconds sets the header of that name.
+
+    `way_on`: the words and the address of a link that leads on, on a page.
+    """
 
     status = 400
     code = "invalid_request"
     title = "That did not work"
     message = "The request could not be understood. Please go back and try again."
 
-    def __init__(self, detail: str = "", *, message: str | None = None, retry_after: int | None = None) -> None:
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        message: str | None = None,
+        retry_after: int | None = None,
+        way_on: tuple[str, str] | None = None,
+    ) -> None:
         super().__init__(detail or self.code)
         self.detail = detail
         self.retry_after = retry_after
+        self.way_on = way_on
         if message is not None:
             self.message = message
 
@@ -106,12 +117,13 @@ def wants_json() -> bool:
     return best == "application/json"
 
 
-def render(status: int, code: str, title: str, message: str) -> Response:
+def render(status: int, code: str, title: str, message: str, way_on: tuple[str, str] | None = None) -> Response:
     """The response to a failure, as JSON or as a page."""
     if wants_json():
         response = jsonify(error=code, error_description=message)
     else:
-        response = make_response(render_template("error.html", title=title, message=message, status=status))
+        page = render_template("error.html", title=title, message=message, status=status, way_on=way_on)
+        response = make_response(page)
     response.status_code = status
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -124,7 +136,7 @@ def register(app: Flask) -> None:
     def auth_error(error: AuthError) -> Response:
         db.rollback()
         log.info("%s %s: %s", request.method, request.endpoint, error.detail or error.code)  # a path may hold a token
-        response = render(error.status, error.code, error.title, error.message)
+        response = render(error.status, error.code, error.title, error.message, error.way_on)
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(max(1, error.retry_after))
         return response

@@ -2,15 +2,16 @@
 
 Whether a mandate follows, and what meets it, is `policy.mandate`'s affair; `login` enforces it.
 
-Verbs: in_force (what a sign-in must meet), unmet (is there one that nothing enrolled meets?), upcoming (in force, or
-still to come), ahead (the next that is not met), state (for registries), rehearsal (asked for in a brown-out),
-has_mandate, owns_packages, is_owner and is_covered (as conditions of queries), may_keep_only (may the others go?),
-co_owners (who maintains a package as well), packages (what somebody maintains), require (by hand), link_account (a
-name registered), put_package and put_maintainers (pushed by a registry; package, ownership and package_name read what
-it sent); apply and tidy_imports (the worker's tasks); exempt, end_exemption and standing_exemptions; of two people of
-the service may_exempt, is_alone, check_end, propose_exemption, decide_exemption, exemption_proposal and
-exemption_proposals; plan, preview (another day of a phase), report, adoption and its picture, trend; current_phases,
-change_phases and phase_history; and the operators' commands `impact` and `mandates`.
+Verbs: in_force (what a sign-in must meet), lack (what a session or grant lacks for its rights), counts_from (when
+what is enrolled is senior enough), upcoming (in force, or still to come), ahead (the next that is not met), state
+(for registries), rehearsal (asked for in a brown-out), has_mandate, owns_packages, is_owner and is_covered (as
+conditions of queries), may_keep_only (may the others go?), co_owners (who maintains a package as well), packages
+(what somebody maintains), require (by hand), link_account (a name registered), put_package and put_maintainers
+(pushed by a registry; package, ownership and package_name read what it sent); apply and tidy_imports (the worker's
+tasks); exempt, end_exemption and standing_exemptions; of two people of the service may_exempt, is_alone, check_end,
+propose_exemption, decide_exemption, exemption_proposal and exemption_proposals; plan, preview (another day of a
+phase), report, adoption and its picture, trend; current_phases, change_phases and phase_history; and the operators'
+commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
@@ -41,17 +42,18 @@ from authsvc.mandates.reading import OwnershipLine, PackageLine, ownership, pack
 from authsvc.mandates.service import (
     ahead,
     apply,
+    counts_from,
     has_mandate,
     in_force,
     is_covered,
     is_owner,
+    lack,
     link_account,
     may_keep_only,
     owns_packages,
     rehearsal,
     require,
     state,
-    unmet,
     upcoming,
 )
 from authsvc.mandates.snapshots import Running
@@ -77,6 +79,7 @@ __all__ = [
     "check_end",
     "co_owners",
     "commands",
+    "counts_from",
     "current_phases",
     "decide_exemption",
     "end_exemption",
@@ -88,6 +91,7 @@ __all__ = [
     "is_alone",
     "is_covered",
     "is_owner",
+    "lack",
     "link_account",
     "may_exempt",
     "may_keep_only",
@@ -109,6 +113,5 @@ __all__ = [
     "state",
     "tidy_imports",
     "trend",
-    "unmet",
     "upcoming",
 ]

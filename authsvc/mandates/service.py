@@ -12,7 +12,7 @@ from sqlalchemy.sql.expression import SQLColumnExpression
 from authsvc import accounts, audit
 from authsvc.audit import EventType
 from authsvc.core import db
-from authsvc.core.assurance import Factor
+from authsvc.core.assurance import Acr, Factor, Lack
 from authsvc.mandates import figures, given, membership, phases, telling
 from authsvc.mandates.given import BY_HAND
 from authsvc.mandates.importing import match_accounts
@@ -46,10 +46,27 @@ def in_force(account_id: int, *, now: datetime) -> Mandate | None:
     return policy.strongest(mandate for mandate in _mandates(account_id, now) if mandate.in_force(now))
 
 
-def unmet(account_id: int, *, now: datetime) -> bool:
-    """True while a mandate is in force that nothing enrolled meets. Asked at every request; most accounts have none."""
+def lack(account_id: int, *, acr: Acr, amr: frozenset[str], now: datetime) -> Lack | None:
+    """What a session or grant lacks that began with such proofs; None while it has its rights.
+
+    Asked at every request; most accounts have no mandate.
+    """
     mandate = in_force(account_id, now=now)
-    return mandate is not None and not mandate.satisfied_by(_enrolled(account_id, now))
+    if mandate is None:
+        return None
+    found = accounts.enrolled(account_id, now=now)
+    enrolled, senior = [one.kind for one in found], [one.kind for one in found if one.senior]
+    return policy.lack(mandate, enrolled=enrolled, senior=senior, acr=acr, amr=amr)
+
+
+def counts_from(account_id: int, *, now: datetime) -> datetime | None:
+    """When enough of what is enrolled will be senior for the mandate in force; None where it is by now, or never."""
+    mandate = in_force(account_id, now=now)
+    if mandate is None:
+        return None
+    kinds, number = mandate.strength.kinds, mandate.strength.number
+    days = sorted(one.senior_at for one in accounts.enrolled(account_id, now=now) if one.kind in kinds)[:number]
+    return days[-1] if len(days) == number and days[-1] > now else None
 
 
 def ahead(account_id: int, *, now: datetime) -> Mandate | None:
@@ -61,13 +78,15 @@ def ahead(account_id: int, *, now: datetime) -> Mandate | None:
 def state(account_id: int, *, now: datetime) -> tuple[Mandate, bool] | None:
     """The mandate that matters to others, and whether it is met: the next unmet one, else the one that holds.
 
-    Asked for every request of every registry, so one statement where there is none.
+    Senior authenticators alone meet it, as for rights here (POLICY 2.6). Asked for every request of every registry, so
+    one statement where there is none.
     """
     mandates = _mandates(account_id, now)
     holds = policy.governing(mandates, now)
     if holds is None:
         return None
-    missing = policy.first_unmet(mandates, _enrolled(account_id, now))
+    senior = [one.kind for one in accounts.enrolled(account_id, now=now) if one.senior]
+    missing = policy.first_unmet(mandates, senior)
     return (holds, True) if missing is None else (missing, False)
 
 

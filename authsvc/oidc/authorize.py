@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from authsvc.core.assurance import Acr, Principal
+from authsvc.core.assurance import Acr, Lack, Principal
 from authsvc.oidc.clients import CODE, ClientView
 
 PARAMETERS = (
@@ -274,6 +274,8 @@ def decide(asked: Asked, facts: Facts, *, now: datetime) -> SignIn | AskConsent 
     if who is None:
         return again
     since_asked = facts.asked_at is not None and who.auth_time >= facts.asked_at
+    if who.mandate_lack in {Lack.AUTHENTICATOR, Lack.PROOF} and not since_asked:
+        return again  # a sign-in leads through enrolment where it has to
     if any(sub not in {None, who.sub} for sub in (facts.hinted_sub, asked.sub)):
         return Problem("login_required", "another account is signed in") if since_asked else again
     if not since_asked:

@@ -58,7 +58,7 @@ def issue_code(asked: Asked, who: Principal, *, epoch: int, now: datetime) -> st
         "writes_from": browser_actions.writes_from(asked.scopes, who, network=caller().network, now=now),
         "account_id": who.account_id,
         "epoch": epoch,
-        "acr": who.acr.value,
+        "acr": who.proved_acr.value,
         "amr": " ".join(sorted(who.amr)),
         "auth_time": who.auth_time,
         "session_id": who.session_id,

@@ -170,8 +170,8 @@ def next_step(facts: LoginFacts) -> Step:
     elif facts.mailbox is Mailbox.LOST:
         if facts.mandate is not None or not facts.senior_browser:
             return GoToRecovery()
-    elif not facts.mailbox_checked and not facts.code_waived:
-        return AskEmailCode()
+    elif not facts.mailbox_checked and not (facts.code_waived and facts.mandate is None and facts.rehearsal is None):
+        return AskEmailCode()  # a fresh one always before something is enrolled
     if facts.password_must_change and Factor.PASSWORD in facts.proved:
         return ReplacePassword()
     if facts.mandate is not None and not facts.mandate.satisfied_by(facts.enrolled):

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Factor
+from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Acr, Factor, Lack
 
 # npm's definition of high impact, which made a second factor mandatory there in 2022. The data's flags mean the same.
 HIGH_WEEKLY_DOWNLOADS = 1_000_000
 HIGH_DEPENDENTS = 500
+
+
+_KEYS_SHOWN = frozenset({"hwk", "swk"})
 
 
 class Strength(StrEnum):
@@ -37,6 +40,16 @@ class Strength(StrEnum):
     def for_keys(self) -> bool:
         """True when an app does not do."""
         return self is not Strength.ANY_SECOND_FACTOR
+
+    @property
+    def acr(self) -> Acr:
+        """What a sign-in with a senior one of them counts for."""
+        return Acr.PHR if self.for_keys else Acr.AAL2
+
+    @property
+    def amr(self) -> frozenset[str]:
+        """Each of these says that one of them was shown, or a recovery code, which says the same as an app."""
+        return _KEYS_SHOWN if self.for_keys else _KEYS_SHOWN | {"otp"}
 
     @property
     def rank(self) -> int:
@@ -144,6 +157,23 @@ def tells_anew(mandate: Mandate, others: Iterable[Mandate]) -> bool:
     return not any(
         other.covers(mandate) and (not mandate.covers(other) or other.phase < mandate.phase) for other in others
     )
+
+
+def lack(
+    mandate: Mandate, *, enrolled: Collection[Factor], senior: Collection[Factor], acr: Acr, amr: Collection[str]
+) -> Lack | None:
+    """What keeps a session or grant from rights under a mandate in force; None where it has them.
+
+    `acr` and `amr`: what it was proved with when it began, however long ago. A junior authenticator meets the mandate
+    for signing in alone, senior ones for rights; what was begun with less has to be begun again. Source: POLICY 2.6.
+    """
+    if not mandate.satisfied_by(enrolled):
+        return Lack.AUTHENTICATOR
+    if mandate.strength.amr.isdisjoint(amr):
+        return Lack.PROOF
+    if not (mandate.satisfied_by(senior) and acr.satisfies(mandate.strength.acr)):
+        return Lack.SENIORITY
+    return None
 
 
 def may_keep_only(left: Collection[Factor], mandates: Iterable[Mandate], *, once: bool, now: datetime) -> bool:

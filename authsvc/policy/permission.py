@@ -6,15 +6,17 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Acr, Action, Factor, Principal, Program
+from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Acr, Action, Factor, Lack, Principal, Program
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """What one action asks for."""
 
-    in_hold: bool  # allowed while the account is in a hold (POLICY 5: sign in and out, read, revoke, add)
-    under_unmet_mandate: bool = False  # allowed before what a mandate asks for is enrolled: read, end, revoke, enrol
+    in_hold: (
+        bool  # allowed in a hold, or before what was enrolled is senior (POLICY 5: sign in and out, read, revoke, add)
+    )
+    under_unmet_mandate: bool = False  # allowed before what a mandate asks for is enrolled and shown: read, end, enrol
     step_up: bool = False  # proved again, bound to the action and its parameters (POLICY 4)
     scope: str | None = None  # a token with this scope may do it; without one only a session may
     program: bool = False  # by a client for itself, whose token has the scope; by no account
@@ -75,7 +77,7 @@ class SignInNeeded:
 
 @dataclass(frozen=True)
 class Refused:
-    """Not in this state; `reason` is `in_hold`, `mandate_unmet` or `insufficient_scope`."""
+    """Not in this state; `reason` is `in_hold`, a `Lack` or `insufficient_scope`."""
 
     reason: str
 
@@ -111,8 +113,11 @@ def decide(action: Action, principal: Principal | Program | None, *, staff_acr: 
         return Hidden()
     if principal.in_hold and not rule.in_hold:
         return Refused("in_hold")
-    if principal.mandate_unmet and not rule.under_unmet_mandate:
-        return Refused("mandate_unmet")
+    match principal.mandate_lack:
+        case Lack.AUTHENTICATOR | Lack.PROOF as lack if not rule.under_unmet_mandate:
+            return Refused(lack)
+        case Lack.SENIORITY as lack if not rule.in_hold:  # what is junior signs in, and nothing more (POLICY 2, 3)
+            return Refused(lack)
     if rule.staff and not principal.acr.satisfies(staff_acr):
         return KeyNeeded()
     return Allowed(step_up=rule.step_up)

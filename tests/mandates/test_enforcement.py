@@ -113,19 +113,6 @@ def test_a_session_from_before_the_day_does_nothing_but_enrol(
     assert client.get("/account/enrol").status_code == 200
 
 
-@pytest.mark.attack("T21")
-def test_a_mandate_is_unmet_from_its_day_until_something_that_meets_it_is_enrolled(
-    app: Flask, make_account: MakeAccount, clock: Clock, require: Callable[..., None]
-) -> None:
-    alice, bob = make_account(), make_account("bob", totp_app=True, junior=True)
-    for person in (alice, bob):
-        require(person, after=timedelta(seconds=1))
-    with request_to(app):
-        assert not mandates.unmet(alice.id, now=clock.now)
-        assert mandates.unmet(alice.id, now=clock.now + timedelta(seconds=1))
-        assert not mandates.unmet(bob.id, now=clock.now + timedelta(seconds=1))
-
-
 def cover(app: Flask, person: Person, phase: Phase, clock: Clock) -> None:
     """Give the account the mandate of a phase that names it."""
     with app.app_context():

@@ -133,6 +133,13 @@ def test_the_mailed_code_is_waived_only_where_the_operator_says_so() -> None:
     assert next_step(replace(WITH_PASSWORD, code_waived=True)) == Complete(acr=Acr.AAL1, hold=None)
 
 
+@pytest.mark.parametrize("facts", [replace(WITH_PASSWORD, mandate=MANDATE), replace(WITH_PASSWORD, rehearsal=MANDATE)])
+def test_a_fresh_code_comes_before_enrolment_also_where_known_browsers_are_spared_it(facts: LoginFacts) -> None:
+    facts = replace(facts, code_waived=True)
+    assert next_step(facts) == AskEmailCode()
+    assert isinstance(next_step(replace(facts, mailbox_checked=True)), EnrolFactor)
+
+
 def test_a_mailed_code_never_stands_in_for_an_enrolled_factor() -> None:
     facts = replace(WITH_PASSWORD, enrolled=frozenset({TOTP}), mailbox_checked=True)
     assert next_step(facts) == AskSecondFactor(frozenset({TOTP}))

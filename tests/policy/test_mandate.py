@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain, combinations, combinations_with_replacement
+from itertools import chain, combinations, combinations_with_replacement, product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Factor
+from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Acr, Factor, Lack, amr_values
 from authsvc.policy.mandate import (
     Impact,
     Mandate,
@@ -16,6 +16,7 @@ from authsvc.policy.mandate import (
     Strength,
     first_unmet,
     governing,
+    lack,
     may_keep_only,
     reason,
     strictest,
@@ -186,3 +187,50 @@ def test_what_tells_something_anew_is_enough_to_know_all(mandates: list[Mandate]
     for one, other in combinations(telling, 2):
         assert not one.covers(other)
         assert not other.covers(one)
+
+
+BY_APP, BY_KEY = amr_values({Factor.PASSWORD, TOTP}, hardware=False), amr_values({PASSKEY}, hardware=True)
+BY_RECOVERY_CODE = amr_values({Factor.PASSWORD, Factor.RECOVERY_CODE}, hardware=False)
+BY_PASSWORD = amr_values({Factor.PASSWORD}, hardware=False)
+
+
+@pytest.mark.parametrize(
+    ("strength", "enrolled", "senior", "acr", "amr", "lacks"),
+    [
+        (ANY, [], [], Acr.AAL1, BY_PASSWORD, Lack.AUTHENTICATOR),
+        (ANY, [], [], Acr.AAL1, BY_RECOVERY_CODE, Lack.AUTHENTICATOR),  # leftover codes are none
+        (KEY, [TOTP], [TOTP], Acr.AAL2, BY_APP, Lack.AUTHENTICATOR),
+        (TWO_KEYS, [PASSKEY], [PASSKEY], Acr.PHR, BY_KEY, Lack.AUTHENTICATOR),
+        (ANY, [TOTP], [TOTP], Acr.AAL1, BY_PASSWORD, Lack.PROOF),
+        (KEY, [PASSKEY], [PASSKEY], Acr.AAL2, BY_APP, Lack.PROOF),
+        (KEY, [PASSKEY], [], Acr.AAL1, BY_PASSWORD, Lack.PROOF),
+        (KEY, [PASSKEY], [PASSKEY], Acr.AAL1, BY_RECOVERY_CODE, Lack.PROOF),
+        (ANY, [TOTP], [TOTP], Acr.AAL1, BY_RECOVERY_CODE, Lack.SENIORITY),
+        (ANY, [TOTP], [], Acr.AAL1, BY_APP, Lack.SENIORITY),
+        (KEY, [PASSKEY, PASSKEY], [PASSKEY], Acr.AAL1, BY_KEY, Lack.SENIORITY),  # shown was the junior one
+        (TWO_KEYS, [PASSKEY, PASSKEY], [PASSKEY], Acr.PHR, BY_KEY, Lack.SENIORITY),
+        (ANY, [TOTP], [TOTP], Acr.AAL2, BY_APP, None),
+        (KEY, [PASSKEY], [PASSKEY], Acr.PHR, BY_KEY, None),
+        (TWO_KEYS, [PASSKEY, SECURITY_KEY], [PASSKEY, SECURITY_KEY], Acr.PHRH, BY_KEY, None),
+    ],
+)
+def test_what_a_session_lacks_for_its_rights(
+    strength: Strength, enrolled: list[Factor], senior: list[Factor], acr: Acr, amr: frozenset[str], lacks: Lack | None
+) -> None:
+    mandate = replace(MANDATE, strength=strength)
+    assert lack(mandate, enrolled=enrolled, senior=senior, acr=acr, amr=amr) is lacks
+
+
+@pytest.mark.parametrize("weaker", Strength)
+@pytest.mark.parametrize("stronger", Strength)
+def test_whoever_has_rights_under_a_mandate_has_them_under_every_weaker_one(
+    stronger: Strength, weaker: Strength
+) -> None:
+    if stronger.rank < weaker.rank:
+        return
+    for few, acr, amr in product(every_few_authenticators(), Acr, (BY_PASSWORD, BY_APP, BY_KEY)):
+        held = {
+            strength: lack(replace(MANDATE, strength=strength), enrolled=few, senior=few, acr=acr, amr=amr)
+            for strength in (stronger, weaker)
+        }
+        assert held[stronger] is not None or held[weaker] is None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from authsvc.core.assurance import AUTHENTICATORS, Acr, Action, Factor, Principal, Program
+from authsvc.core.assurance import AUTHENTICATORS, Acr, Action, Factor, Lack, Principal, Program
 from authsvc.policy.permission import (
     TABLE,
     Allowed,
@@ -76,7 +76,7 @@ def test_no_account_may_what_is_for_programs_whatever_its_scopes(action: Action,
 @pytest.mark.parametrize("action", OF_STAFF)
 def test_what_staff_do_is_hidden_from_all_others_whatever_they_proved(action: Action) -> None:
     stranger = replace(STAFF, is_staff=False)
-    for caller in (stranger, replace(stranger, in_hold=True), replace(stranger, mandate_unmet=True)):
+    for caller in (stranger, replace(stranger, in_hold=True), replace(stranger, mandate_lack=Lack.PROOF)):
         assert decide(action, caller) == Hidden()
 
 
@@ -93,7 +93,8 @@ def test_staff_prove_a_key_and_verified_hardware_where_it_is_asked_for(action: A
 @pytest.mark.parametrize("action", OF_STAFF)
 def test_staff_wait_in_a_hold_and_before_their_mandate_is_met_and_use_no_token(action: Action) -> None:
     assert decide(action, replace(STAFF, in_hold=True)) == Refused("in_hold")
-    assert decide(action, replace(STAFF, mandate_unmet=True)) == Refused("mandate_unmet")
+    for lack in Lack:
+        assert decide(action, replace(STAFF, mandate_lack=lack)) == Refused(lack)
     token = replace(STAFF, session_id=None, token_id=9, scopes=frozenset({"openid", "staff"}))
     assert decide(action, token) == Refused("insufficient_scope")
 
@@ -117,9 +118,10 @@ def test_in_a_hold_nothing_is_taken_away_or_given() -> None:
 
 @pytest.mark.attack("T21")
 @pytest.mark.parametrize("caller", [SESSION, TOKEN])
+@pytest.mark.parametrize("lack", [Lack.AUTHENTICATOR, Lack.PROOF])
 @pytest.mark.parametrize("action", Action)
 def test_under_an_unmet_mandate_one_reads_ends_revokes_and_enrols_and_nothing_else(
-    action: Action, caller: Principal
+    action: Action, lack: Lack, caller: Principal
 ) -> None:
     free = decide(action, caller)
     allowed = {
@@ -140,7 +142,15 @@ def test_under_an_unmet_mandate_one_reads_ends_revokes_and_enrols_and_nothing_el
         Action.OBJECT_TO_RECOVERY,
     }
     waits = isinstance(free, Allowed) and action not in allowed
-    assert decide(action, replace(caller, mandate_unmet=True)) == (Refused("mandate_unmet") if waits else free)
+    assert decide(action, replace(caller, mandate_lack=lack)) == (Refused(lack) if waits else free)
+
+
+@pytest.mark.parametrize("caller", [SESSION, TOKEN])
+@pytest.mark.parametrize("action", Action)
+def test_before_what_was_enrolled_is_senior_one_may_what_one_may_in_a_hold(action: Action, caller: Principal) -> None:
+    in_hold = decide(action, replace(caller, in_hold=True))
+    expected = Refused(Lack.SENIORITY) if in_hold == Refused("in_hold") else in_hold
+    assert decide(action, replace(caller, mandate_lack=Lack.SENIORITY)) == expected
 
 
 def test_every_change_of_security_takes_a_step_up() -> None:
