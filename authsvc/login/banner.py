@@ -2,11 +2,18 @@
 
 from datetime import datetime
 
-from flask import Blueprint
+from flask import Blueprint, current_app, request
 
-from authsvc import access, mandates
+from authsvc import access, accounts, mandates
+from authsvc.core.assurance import PHISHING_RESISTANT, Action
 from authsvc.core.web import request_time
 from authsvc.policy.mandate import Strength
+
+WORDS = {  # what is required, and what to do about it
+    Strength.ANY_SECOND_FACTOR: ("A second step is", "Add a second step"),
+    Strength.PHISHING_RESISTANT: ("A key or passkey is", "Add a key or passkey"),
+    Strength.TWO_PHISHING_RESISTANT: ("Two keys or passkeys are", "Add a key or passkey"),
+}
 
 
 def register(bp: Blueprint) -> None:
@@ -18,18 +25,25 @@ def register(bp: Blueprint) -> None:
 
 
 def mandate_ahead() -> dict[str, object] | None:
-    """What the banner says; None where there is none."""
+    """What the banner says; None where there is none, and on pages that are for everybody."""
+    view = current_app.view_functions.get(request.endpoint or "")
     who, now = access.principal(), request_time()
-    mandate = mandates.ahead(who.account_id, now=now) if who is not None else None
+    if who is None or not isinstance(getattr(view, "access", None), Action):
+        return None
+    mandate = mandates.ahead(who.account_id, now=now)
     if mandate is None:
         return None
+    exemption = mandates.current_exemption(who.account_id, now=now)
+    exempt = exemption is not None and exemption.until == mandate.enforced_from
+    kinds = {own.kind for own in accounts.enrolled(who.account_id, now=now)}
+    what, add = WORDS[mandate.strength]
     return {
         "reason": mandate.reason,
         "enforced_from": mandate.enforced_from,
-        "in_force": mandate.in_force(now),
+        "state": "in_force" if mandate.in_force(now) else "exempt" if exempt else "ahead",
         "left": time_left(mandate.enforced_from, now),
-        "for_keys": mandate.strength.for_keys,
-        "two_keys": mandate.strength is Strength.TWO_PHISHING_RESISTANT,
+        "what": what,
+        "add": "Add a second key" if mandate.strength.number > 1 and kinds & PHISHING_RESISTANT else add,
     }
 
 

@@ -8,14 +8,15 @@ what is enrolled is senior enough), upcoming (in force, or still to come), ahead
 conditions of queries), may_keep_only (may the others go?), co_owners (who maintains a package as well), packages
 (what somebody maintains), require (by hand), link_account (a name registered), put_package and put_maintainers
 (pushed by a registry; package, ownership and package_name read what it sent); apply and tidy_imports (the worker's
-tasks); exempt, end_exemption and standing_exemptions; of two people of the service may_exempt, is_alone, check_end,
-propose_exemption, decide_exemption, exemption_proposal and exemption_proposals; plan, preview (another day of a
-phase), report, adoption and its picture, trend; current_phases, change_phases and phase_history; and the operators'
-commands `impact` and `mandates`.
+tasks); exempt, current_exemption, end_exemption and standing_exemptions; of two people of the service may_exempt,
+is_alone, check_end, propose_exemption, decide_exemption, exemption_proposal and exemption_proposals; plan, preview
+(another day of a phase), report, adoption and its picture, trend; current_phases, change_phases and phase_history; and
+the operators' commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
 from authsvc.mandates.commands import GROUPS as commands
+from authsvc.mandates.exemptions import current as current_exemption
 from authsvc.mandates.exemptions import end as end_exemption
 from authsvc.mandates.exemptions import exempt
 from authsvc.mandates.exemptions import standing as standing_exemptions
@@ -80,6 +81,7 @@ __all__ = [
     "co_owners",
     "commands",
     "counts_from",
+    "current_exemption",
     "current_phases",
     "decide_exemption",
     "end_exemption",

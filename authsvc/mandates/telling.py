@@ -11,10 +11,11 @@ from sqlalchemy import select, update
 
 from authsvc import accounts, mail
 from authsvc.core import db
+from authsvc.core.assurance import PHISHING_RESISTANT
 from authsvc.mandates import given, phases
 from authsvc.mandates.given import Given
 from authsvc.mandates.models import MandateRow
-from authsvc.policy.cohort import REMINDERS
+from authsvc.policy.cohort import REMINDERS, Phase
 from authsvc.policy.mandate import Mandate, Strength, tells_anew
 from authsvc.policy.mandate_days import Announce, Days, Enforced, Notice, Remind, next_moment, notice_due
 
@@ -24,28 +25,29 @@ BATCH = 100  # accounts told in one transaction, so that sign-ins never wait lon
 def tell_due(*, now: datetime) -> int:
     """Write the mails whose moment has come; returns to how many accounts. In transactions of its own."""
     with db.transaction():
-        reminders = _reminders()
+        by_name = _phases()
     told = last = 0
     while True:
         with db.transaction():
             due = select(MandateRow.account_id).where(MandateRow.tell_at <= now, MandateRow.account_id > last)
             ids = db.session().scalars(due.distinct().order_by(MandateRow.account_id).limit(BATCH)).all()
-            told += sum(tell(account_id, reminders=reminders, now=now) for account_id in ids)
+            told += sum(tell(account_id, by_name=by_name, now=now) for account_id in ids)
         if len(ids) < BATCH:
             return told
         last = ids[-1]
 
 
-def tell(account_id: int, *, reminders: dict[str, tuple[int, ...]] | None = None, now: datetime) -> bool:
+def tell(account_id: int, *, by_name: dict[str, Phase] | None = None, now: datetime) -> bool:
     """Write the mails that one account is due. True when there was one."""
     mandates = given.of_account(account_id, now=now)
     told = False
     for one in mandates:
         if one.tell_at is not None and one.tell_at <= now:
-            notice = _take(one, reminders if reminders is not None else _reminders(), now)
+            phase = (by_name if by_name is not None else _phases()).get(one.source)
+            notice = _take(one, phase, now)
             others = [other.mandate for other in mandates if other is not one]
             if notice is not None and tells_anew(one.mandate, others):
-                told |= _mail(account_id, one.mandate, notice, now)
+                told |= _mail(account_id, one.mandate, phase, notice, now)
     return told
 
 
@@ -58,19 +60,21 @@ def tell_ended(account_id: int, *, now: datetime) -> None:
         subject=f"A second step is no longer required for {username}",
         now=now,
         username=username,
+        enrolled=bool(accounts.enrolled(account_id, now=now)),
+        once_in_force=given.once_in_force(account_id, now=now),
     )
 
 
-def _reminders() -> dict[str, tuple[int, ...]]:
-    return {phase.name: phase.reminders for phase in phases.stored()}
+def _phases() -> dict[str, Phase]:
+    return {phase.name: phase for phase in phases.stored()}
 
 
-def _take(one: Given, reminders: dict[str, tuple[int, ...]], now: datetime) -> Notice | None:
+def _take(one: Given, phase: Phase | None, now: datetime) -> Notice | None:
     """Move the mandate's moment on; what has to be told, or None when nothing, or a rival tells it."""
     days = Days(
         given_at=one.created_at,
         enforced_from=one.mandate.enforced_from,
-        reminders=reminders.get(one.source, REMINDERS),
+        reminders=phase.reminders if phase is not None else REMINDERS,
         known_since=one.exemption.starts_at if one.exemption else None,
     )
     taken = update(MandateRow).where(MandateRow.id == one.id, MandateRow.tell_at == one.tell_at)
@@ -80,8 +84,9 @@ def _take(one: Given, reminders: dict[str, tuple[int, ...]], now: datetime) -> N
     return notice_due(days, told_before=one.tell_at, now=now)
 
 
-def _mail(account_id: int, mandate: Mandate, notice: Notice, now: datetime) -> bool:
-    met = mandate.satisfied_by([a.kind for a in accounts.enrolled(account_id, now=now)])
+def _mail(account_id: int, mandate: Mandate, phase: Phase | None, notice: Notice, now: datetime) -> bool:
+    kinds = [a.kind for a in accounts.enrolled(account_id, now=now)]
+    met = mandate.satisfied_by(kinds)
     username = accounts.get(account_id).username
     days = 0
     match notice:
@@ -107,6 +112,8 @@ def _mail(account_id: int, mandate: Mandate, notice: Notice, now: datetime) -> b
         days=days,
         for_keys=mandate.strength.for_keys,
         two_keys=mandate.strength is Strength.TWO_PHISHING_RESISTANT,
+        has_key=not PHISHING_RESISTANT.isdisjoint(kinds),
+        brown_outs=[hours for hours in phase.brown_outs if now < hours[1]] if phase is not None else [],
         met=met,
     )
     return True
