@@ -157,12 +157,13 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True)
 class GrantView:
-    """A grant as its owner sees it. `scopes` are words."""
+    """A grant as its owner sees it. `scopes` are words; `too_weak`: it writes nothing until it is approved again."""
 
     id: int
     label: str
     client_name: str | None
     scopes: list[str]
+    too_weak: bool
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
@@ -447,7 +448,7 @@ def of_account(account_id: int, *, now: datetime) -> list[GrantView]:
     """The account's live grants, newest first. `id` is what `revoke` takes."""
     newest, ends = func.max(Token.created_at).label("newest"), func.max(Token.expires_at).label("ends")
     query = (
-        select(Grant.id, Grant.label, Grant.scopes, Grant.created_at, newest, ends)
+        select(Grant.id, Grant.label, Grant.scopes, Grant.acr, Grant.amr, Grant.created_at, newest, ends)
         .join(Token, Token.grant_id == Grant.id)
         .join(AccountRow, AccountRow.id == Grant.account_id)
         .where(
@@ -457,7 +458,7 @@ def of_account(account_id: int, *, now: datetime) -> list[GrantView]:
             Token.spent_at.is_(None),
             Token.expires_at > now,
         )
-        .group_by(Grant.id, Grant.label, Grant.scopes, Grant.created_at)
+        .group_by(Grant.id, Grant.label, Grant.scopes, Grant.acr, Grant.amr, Grant.created_at)
         .order_by(Grant.id.desc())
     )
     return [
@@ -466,6 +467,8 @@ def of_account(account_id: int, *, now: datetime) -> list[GrantView]:
             label=row.label,
             client_name=None,
             scopes=words(row.scopes.split()),
+            too_weak=bool(writing(row.scopes.split()))
+            and mandates.lack(account_id, acr=Acr(row.acr), amr=frozenset(row.amr.split()), now=now) is not None,
             created_at=row.created_at,
             expires_at=row.ends,
             last_used_at=row.newest if row.newest > row.created_at else None,

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from authsvc import holds, mandates, recovery_codes, tokens, totp, webauthn
 from authsvc.core import db
@@ -220,6 +221,20 @@ def test_a_grant_is_worth_what_its_session_was_proved_with_not_what_has_faded(
         assert found is not None
         assert (found.acr, found.proved_acr) == (Acr.AAL1, Acr.PHR)
         assert mandates.lack(alice.id, acr=found.proved_acr, amr=found.amr, now=clock.now) is None
+
+
+def test_its_owner_sees_which_token_waits_to_be_approved_again(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock
+) -> None:
+    alice, site = make_account(totp_app=True), register(app, now=clock.now)
+    sign_in(client, alice, now=clock.now)
+    site.tokens(client, scope="openid packages:read")
+    with app.app_context(), db.transaction() as session:
+        session.execute(update(tokens.Grant).values(scopes="openid packages:publish"))
+    require(app, alice, clock, Strength.ANY_SECOND_FACTOR, after=SECOND)
+    assert "Publishes nothing for now" not in client.get("/account").text
+    clock.advance(seconds=1)
+    assert "Publishes nothing for now" in client.get("/account").text
 
 
 def test_a_hold_and_a_mandate_are_both_told_by_what_they_wait_for(
