@@ -68,15 +68,16 @@ class DayFigures:
     stopped: int
 
 
-def plan(*, as_of: datetime, rules: tuple[Phase, ...] | None = None) -> Figures:
+def plan(*, as_of: datetime, now: datetime, rules: tuple[Phase, ...] | None = None) -> Figures:
     """What `apply` would have given by that day, beside what stands already. Changes nothing. Raises BadPhases.
 
-    `rules`: as if these were the phases.
+    `rules`: as if these were the phases. A phase is given now, or once it is announced, and its grace runs from then.
     """
     rules = phases.current() if rules is None else rules
     covered = _standing(as_of)
     for phase in rules:
-        for account_id, mandate in membership.entered(phase, as_of=as_of).items():
+        given_at = max(phase.announced, min(now, as_of))
+        for account_id, mandate in membership.entered(phase, as_of=as_of, given_at=given_at).items():
             covered.setdefault(account_id, []).append(mandate)
     return _figures(covered, rules, as_of)
 

@@ -196,9 +196,11 @@ def preview(name: str, *, day: datetime, now: datetime) -> Preview:
         raise BadInput("day", message="Choose a day that is not before the phase is announced.")
     changed = replace(phase, enforced_from=day)
     as_of = max(now, min(day, phase.enforced_from))
-    before = {one.username for one in plan(as_of=as_of).stopped}
+    before = {one.username for one in plan(as_of=as_of, now=now).stopped}
     others = tuple(changed if one is phase else one for one in rules)
-    after = {one.username for one in plan(as_of=as_of, rules=others).stopped} | _brought_forward(changed, as_of)
+    after = {one.username for one in plan(as_of=as_of, now=now, rules=others).stopped} | _brought_forward(
+        changed, as_of, now
+    )
     return Preview(
         phase=name,
         old=phase.enforced_from,
@@ -210,9 +212,9 @@ def preview(name: str, *, day: datetime, now: datetime) -> Preview:
     )
 
 
-def _brought_forward(phase: Phase, as_of: datetime) -> set[str]:
+def _brought_forward(phase: Phase, as_of: datetime, now: datetime) -> set[str]:
     """Names of those who were given the phase's mandate for later, and would not meet it on a day."""
-    given = membership.changes(phase, as_of=as_of).tightened
+    given = membership.changes(phase, as_of=as_of, given_at=now).tightened
     exempt_then, enrolled = exemptions.of_accounts(as_of=as_of), accounts.enrolled_by_account() if given else {}
     stopped = {
         account_id

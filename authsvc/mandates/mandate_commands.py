@@ -51,7 +51,7 @@ def mandates_plan(as_of: str, as_json: bool, chart_file: Path | None) -> None:
     """Show what `apply` would have done by a day, and whom that would stop. Changes nothing."""
     day = _moment(as_of)
     with _phases_in_words(), db.snapshot():
-        found = figures.plan(as_of=day)
+        found = figures.plan(as_of=day, now=request_time())
     if chart_file is not None:
         chart_file.write_text(chart.cohorts(found), encoding="utf-8")
         click.echo(f"Drawn: {chart_file}", err=True)

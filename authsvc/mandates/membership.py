@@ -29,8 +29,8 @@ class Changes:
     kept: list[int]  # and of those that something keeps in again
 
 
-def changes(phase: Phase, *, as_of: datetime) -> Changes:
-    """What differs in an announced phase on a day."""
+def changes(phase: Phase, *, as_of: datetime, given_at: datetime) -> Changes:
+    """What differs in an announced phase on a day; `given_at` is when mandates are given, for the grace."""
     live = and_(MandateRow.source == phase.name, MandateRow.ended_at.is_(None))
     kept = _kept(phase.cohort, as_of)
     known = select(MandateRow.id, MandateRow.below_since.is_(None).label("inside"), kept.c.account_id.label("kept"))
@@ -48,28 +48,28 @@ def changes(phase: Phase, *, as_of: datetime) -> Changes:
         .all()
     )
     return Changes(
-        entered=entered(phase, as_of=as_of),
-        tightened=_tightened(phase, live),
+        entered=entered(phase, as_of=as_of, given_at=given_at),
+        tightened=_tightened(phase, live, given_at),
         below=[row.id for row in rows if row.inside],
         kept=[row.id for row in rows if not row.inside],
     )
 
 
-def entered(phase: Phase, *, as_of: datetime) -> dict[int, Mandate]:
+def entered(phase: Phase, *, as_of: datetime, given_at: datetime) -> dict[int, Mandate]:
     """By account, the mandate for everybody a phase takes in who was not given it. Nothing before it is announced."""
     if phase.announced > as_of:
         return {}
     found: dict[int, Mandate] = {}
     if phase.cohort.everybody:
         everybody = select(AccountRow.id).where(AccountRow.disabled_at.is_(None), _new(phase, AccountRow.id))
-        found |= dict.fromkeys(db.session().scalars(everybody), phase.mandate(FOR_EVERYBODY))
+        found |= dict.fromkeys(db.session().scalars(everybody), phase.mandate(FOR_EVERYBODY, given_at=given_at))
     if phase.cohort.accounts:
         named = select(AccountRow.id).where(AccountRow.username.in_(phase.cohort.accounts), _new(phase, AccountRow.id))
-        found |= dict.fromkeys(db.session().scalars(named), phase.mandate(BY_NAME))
+        found |= dict.fromkeys(db.session().scalars(named), phase.mandate(BY_NAME, given_at=given_at))
     by_packages = phase.cohort.by_reach or phase.cohort.packages
     for row in db.session().execute(_maintainers(phase, as_of)) if by_packages else ():
         package = Owned(ecosystem=row.ecosystem, name=row.name, impact=impact(row))
-        found[row.account_id] = phase.mandate(reason(package))
+        found[row.account_id] = phase.mandate(reason(package), given_at=given_at)
     return found
 
 
@@ -127,11 +127,12 @@ def _kept(cohort: Cohort, as_of: datetime) -> CTE:
     return owners.union(named).cte().prefix_with("MATERIALIZED")
 
 
-def _tightened(phase: Phase, live: ColumnElement[bool]) -> dict[int, Mandate]:
+def _tightened(phase: Phase, live: ColumnElement[bool], given_at: datetime) -> dict[int, Mandate]:
+    """Those of whom the phase asks more, or something earlier than its day and its grace from now on leave them."""
     weaker = [strength.value for strength in Strength if strength.rank < phase.strength.rank]
-    less = or_(MandateRow.enforced_from > phase.enforced_from, MandateRow.strength.in_(weaker))
+    less = or_(MandateRow.enforced_from > phase.day_for(given_at), MandateRow.strength.in_(weaker))
     rows = db.session().execute(select(MandateRow.account_id, MandateRow.reason).where(live, less))
-    return {row.account_id: phase.mandate(row.reason) for row in rows}
+    return {row.account_id: phase.mandate(row.reason, given_at=given_at) for row in rows}
 
 
 def _takes_in(cohort: Cohort) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from authsvc import accounts
 from authsvc.core import db
 from authsvc.core.web import settings
 from authsvc.mandates.models import PhaseRow
-from authsvc.policy.cohort import PHASES, REMINDERS, Cohort, Phase, RankBy
+from authsvc.policy.cohort import GRACE, PHASES, REMINDERS, Cohort, Phase, RankBy
 from authsvc.policy.mandate import Strength
 
 Word = TypeVar("Word", Strength, RankBy)
@@ -26,7 +26,7 @@ FILE_NAME = "mandates.toml"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9-]{0,19}:\S{1,214}")
 COHORT_KEYS = frozenset({"weekly_downloads", "dependents", "top", "by", "packages", "accounts", "everybody"})
-KEYS = COHORT_KEYS | {"strength", "announced", "enforced_from", "reminders", "brown_outs"}
+KEYS = COHORT_KEYS | {"strength", "announced", "enforced_from", "grace_days", "reminders", "brown_outs"}
 AT_ONCE = min(phase.announced for phase in PHASES)
 
 
@@ -66,7 +66,7 @@ def stored() -> tuple[Phase, ...]:
     )
     if not rows:
         return PHASES
-    return tuple(of_rule(row.name, row.rule) for row in rows if row.rule is not None)
+    return tuple(_of_row(row.name, row.rule) for row in rows if row.rule is not None)
 
 
 def write_down(*, now: datetime) -> None:
@@ -88,7 +88,7 @@ def history() -> list[Change]:
     before: dict[str, Phase | None] = {}
     changes = []
     for row in db.session().scalars(select(PhaseRow).order_by(PhaseRow.id)):
-        new = None if row.rule is None else of_rule(row.name, row.rule)
+        new = None if row.rule is None else _of_row(row.name, row.rule)
         changes.append(
             Change(
                 name=row.name,
@@ -116,6 +116,10 @@ def _write(phases: tuple[Phase, ...], *, reason: str, set_by: str, now: datetime
             _append(name, after, reason=reason, set_by=set_by, now=now)
             changes.append(Change(name=name, old=before, new=after, reason=reason, set_by=set_by, at=now))
     return changes
+
+
+def _of_row(name: str, rule: dict[str, Any]) -> Phase:
+    return of_rule(name, {"grace_days": 0} | rule)  # what was written down before there was a grace had none
 
 
 def _append(name: str, phase: Phase | None, *, reason: str, set_by: str, now: datetime) -> None:
@@ -155,6 +159,7 @@ def to_rule(phase: Phase) -> dict[str, Any]:
     rule["strength"] = phase.strength.value
     rule["announced"] = phase.announced.isoformat()
     rule["enforced_from"] = phase.enforced_from.isoformat()
+    rule["grace_days"] = phase.grace.days
     rule["reminders"] = list(phase.reminders)
     rule["brown_outs"] = [[begin.isoformat(), end.isoformat()] for begin, end in phase.brown_outs]
     return rule
@@ -182,6 +187,7 @@ def of_rule(name: str, rule: object, *, where: str = "") -> Phase:
         strength=_one_of(Strength, rule.get("strength", Strength.ANY_SECOND_FACTOR.value), where),
         reminders=_reminders(rule.get("reminders", list(REMINDERS)), where),
         brown_outs=_brown_outs(rule.get("brown_outs", []), where),
+        grace=_grace(rule.get("grace_days", GRACE.days), where),
     )
 
 
@@ -237,6 +243,12 @@ def _reminders(value: object, where: str) -> tuple[int, ...]:
     if isinstance(value, list) and all(type(days) is int and 0 < days < 366 for days in value):
         return tuple(sorted(set(value), reverse=True))
     raise BadPhases(f"{where}: reminders are days before, such as [30, 7, 1]")
+
+
+def _grace(value: object, where: str) -> timedelta:
+    if type(value) is int and 0 <= value < 366:
+        return timedelta(days=value)
+    raise BadPhases(f"{where}: grace_days are days from 0 to 365")
 
 
 def _brown_outs(value: object, where: str) -> tuple[tuple[datetime, datetime], ...]:

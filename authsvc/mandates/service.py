@@ -175,7 +175,9 @@ def apply(*, now: datetime, as_of: datetime | None = None) -> int:
     day = as_of or now
     with db.snapshot():
         rules = phases.current()
-        found = [(phase, membership.changes(phase, as_of=day)) for phase in rules if phase.announced <= day]
+        found = [
+            (phase, membership.changes(phase, as_of=day, given_at=now)) for phase in rules if phase.announced <= day
+        ]
     wanted: dict[int, list[tuple[str, Mandate]]] = defaultdict(list)
     for phase, changed in found:
         for account_id, mandate in (changed.tightened | changed.entered).items():

@@ -26,6 +26,7 @@ KEPT_RANKS_PER_CENT = 125
 LEAVES_AFTER = timedelta(days=90)  # below the exit line, without a break
 
 REMINDERS = (30, 7, 1)  # days before
+GRACE = timedelta(days=30)  # for whoever comes into a phase after its day, unless its rule says otherwise
 
 
 class RankBy(StrEnum):
@@ -136,7 +137,10 @@ def _share(number: int | None, per_cent: int) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One step of the roll-out: whom it covers, what it asks for, and its days. Nothing happens before `announced`."""
+    """One step of the roll-out: whom it covers, what it asks for, and its days. Nothing happens before `announced`.
+
+    `grace`: whoever it is given to has that long at least, so that nobody is stopped without notice.
+    """
 
     name: str
     cohort: Cohort
@@ -145,15 +149,20 @@ class Phase:
     strength: Strength = Strength.ANY_SECOND_FACTOR
     reminders: tuple[int, ...] = REMINDERS  # days before `enforced_from`
     brown_outs: tuple[tuple[datetime, datetime], ...] = field(default=())  # from, and until
+    grace: timedelta = timedelta(0)
 
-    def mandate(self, why: str) -> Mandate:
+    def day_for(self, given_at: datetime) -> datetime:
+        """The day for whoever is given it then: the phase's, or later where that leaves less than the grace."""
+        return max(self.enforced_from, given_at + self.grace) if self.grace else self.enforced_from
+
+    def mandate(self, why: str, *, given_at: datetime) -> Mandate:
         """What it asks of an account it covers."""
-        return Mandate(phase=self.name, reason=why, enforced_from=self.enforced_from, strength=self.strength)
+        return Mandate(phase=self.name, reason=why, enforced_from=self.day_for(given_at), strength=self.strength)
 
 
 _HIGH = Cohort(weekly_downloads=HIGH_WEEKLY_DOWNLOADS, dependents=HIGH_DEPENDENTS)
 _ANNOUNCED = datetime(2021, 12, 7, tzinfo=UTC)
-# npm's history, in force unless the operator sets other rules.
+# npm's history, in force unless the operator sets other rules. Its days are long past, so it has no grace.
 PHASES = (
     Phase(
         name="top-100",
@@ -191,11 +200,11 @@ def entered(phases: Iterable[Phase], owned: Iterable[Owned], *, username: str, n
             continue
         package = next((p for p in packages if phase.cohort.takes_in(p)), None)
         if package is not None:
-            found.append(phase.mandate(reason(package)))
+            found.append(phase.mandate(reason(package), given_at=now))
         elif username in phase.cohort.accounts:
-            found.append(phase.mandate(BY_NAME))
+            found.append(phase.mandate(BY_NAME, given_at=now))
         elif phase.cohort.everybody:
-            found.append(phase.mandate(FOR_EVERYBODY))
+            found.append(phase.mandate(FOR_EVERYBODY, given_at=now))
     return found
 
 

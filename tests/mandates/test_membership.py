@@ -111,7 +111,7 @@ def test_the_database_takes_in_and_keeps_whom_the_policy_does(app: Flask, cohort
             )
         db.session().flush()
         phase = replace(PHASE, cohort=cohort)
-        found = membership.entered(phase, as_of=NOON)
+        found = membership.entered(phase, as_of=NOON, given_at=NOON)
         for name, account_id in people.items():
             expected = entered([phase], owns[name], username=name, now=NOON)
             assert ([found[account_id]] if account_id in found else []) == expected
@@ -129,7 +129,7 @@ def test_the_database_takes_in_and_keeps_whom_the_policy_does(app: Flask, cohort
             for account_id in people.values()
         )
         db.session().flush()
-        below = set(membership.changes(phase, as_of=NOON).below)
+        below = set(membership.changes(phase, as_of=NOON, given_at=NOON).below)
         rows = {row.account_id: row.id for row in db.session().query(MandateRow)}
         for name, account_id in people.items():
             kept = cohort.everybody or name in cohort.accounts or any(cohort.keeps(p) for p in owns[name])

@@ -9,7 +9,7 @@ from flask import Flask
 from authsvc import mandates
 from authsvc.core import db
 from authsvc.mandates import phases
-from authsvc.policy.cohort import PHASES, Cohort, Phase, RankBy
+from authsvc.policy.cohort import GRACE, PHASES, Cohort, Phase, RankBy
 from authsvc.policy.mandate import Strength
 from tests.conftest import NOON
 
@@ -26,6 +26,7 @@ announced = 2027-01-01
 reminders = [1, 14]
 brown_outs = [[2027-02-02T09:00:00Z, 2027-02-02T12:00:00+01:00]]
 enforced_from = 2027-03-01
+grace_days = 10
 """
 BIG = Phase(
     name="big",
@@ -41,6 +42,7 @@ BIG = Phase(
     announced=datetime(2027, 1, 1, tzinfo=UTC),
     enforced_from=datetime(2027, 3, 1, tzinfo=UTC),
     reminders=(14, 1),
+    grace=timedelta(days=10),
     brown_outs=((datetime(2027, 2, 2, 9, tzinfo=UTC), datetime(2027, 2, 2, 11, tzinfo=UTC)),),
 )
 
@@ -70,7 +72,7 @@ def test_a_file_says_everything_that_a_phase_can_be(app: Flask) -> None:
 def test_a_file_from_before_gives_npm_s_phases_days_of_their_own(app: Flask) -> None:
     write(app, "[top-500]\nenforced_from = 2027-06-01\n")
     with app.app_context():
-        assert phases.current() == (replace(PHASES[1], enforced_from=datetime(2027, 6, 1, tzinfo=UTC)),)
+        assert phases.current() == (replace(PHASES[1], enforced_from=datetime(2027, 6, 1, tzinfo=UTC), grace=GRACE),)
 
 
 def test_a_phase_in_force_long_ago_is_announced_at_once(app: Flask) -> None:
@@ -152,6 +154,7 @@ def test_every_change_is_kept_with_the_rule_before_and_after(app: Flask) -> None
         ('[a]\nenforced_from = 2027-01-01\naccounts = ["a b"]\n', "Use 1 to 39 letters"),
         ('[a]\nenforced_from = 2027-01-01\neverybody = "yes"\n', "everybody is true or false"),
         ("[a]\nenforced_from = 2027-01-01\ntop = 9\nreminders = [0]\n", "reminders are days before"),
+        ("[a]\nenforced_from = 2027-01-01\ntop = 9\ngrace_days = -1\n", "grace_days are days from 0 to 365"),
         ("[a]\nenforced_from = 2027-01-01\ntop = 9\nbrown_outs = [2026-12-01]\n", "brown_outs are pairs of times"),
         (
             "[a]\nenforced_from = 2027-01-01\ntop = 9\nbrown_outs = [[2026-12-02, 2026-12-01]]\n",

@@ -120,7 +120,7 @@ def test_the_announcement_names_the_package_the_day_and_what_to_do(
     app: Flask, make_account: MakeAccount, tmp_path: Path, outbox: Outbox
 ) -> None:
     alice = make_account("alice")
-    set_phases(app, "[top-100]\nenforced_from = 2026-12-24\n")
+    set_phases(app, "[top-100]\nenforced_from = 2026-12-24\ngrace_days = 7\n")
     know(app, tmp_path, "left-pad alice")
     apply(app)
     (mail,) = outbox.to(alice.email)
@@ -146,7 +146,7 @@ def test_who_has_a_second_factor_is_told_that_nothing_changes(
 
 def test_a_mandate_begins_at_its_second(app: Flask, make_account: MakeAccount, tmp_path: Path) -> None:
     alice = make_account("alice")
-    set_phases(app, "[top-100]\nenforced_from = 2026-12-24\n")
+    set_phases(app, "[top-100]\nenforced_from = 2026-12-24\ngrace_days = 7\n")
     know(app, tmp_path, "left-pad alice")
     apply(app)
     assert [in_force(app, alice, now=BEGINS + late) for late in (-SECOND, 0 * SECOND, SECOND)] == [False, True, True]
@@ -155,7 +155,7 @@ def test_a_mandate_begins_at_its_second(app: Flask, make_account: MakeAccount, t
 
 def test_a_phase_gives_nothing_before_it_is_announced(app: Flask, make_account: MakeAccount, tmp_path: Path) -> None:
     make_account("alice")
-    set_phases(app, "[top-100]\nannounced = 2026-12-01\nenforced_from = 2026-12-24\n")
+    set_phases(app, "[top-100]\nannounced = 2026-12-01\nenforced_from = 2026-12-24\ngrace_days = 7\n")
     know(app, tmp_path, "left-pad alice")
     announced = datetime(2026, 12, 1, tzinfo=UTC)
     assert apply(app, now=announced - SECOND) == 0
@@ -164,7 +164,7 @@ def test_a_phase_gives_nothing_before_it_is_announced(app: Flask, make_account: 
 
 def test_a_phase_can_be_announced_ahead_of_its_day(app: Flask, make_account: MakeAccount, tmp_path: Path) -> None:
     make_account("alice")
-    set_phases(app, "[top-100]\nannounced = 2026-12-01\nenforced_from = 2026-12-24\n")
+    set_phases(app, "[top-100]\nannounced = 2026-12-01\nenforced_from = 2026-12-24\ngrace_days = 7\n")
     know(app, tmp_path, "left-pad alice", now=NOON)
     assert apply(app, as_of=datetime(2026, 12, 1, tzinfo=UTC)) == 1
 
@@ -173,7 +173,7 @@ def test_losing_impact_or_a_later_day_takes_nothing_away(
     app: Flask, make_account: MakeAccount, tmp_path: Path, outbox: Outbox
 ) -> None:
     alice = make_account("alice")
-    set_phases(app, "[top-100]\nenforced_from = 2026-12-24\n")
+    set_phases(app, "[top-100]\nenforced_from = 2026-12-24\ngrace_days = 7\n")
     know(app, tmp_path, "left-pad alice")
     apply(app)
     given = upcoming(app, alice)
@@ -190,7 +190,9 @@ def test_an_earlier_day_is_taken_and_told(
     app: Flask, make_account: MakeAccount, tmp_path: Path, outbox: Outbox
 ) -> None:
     alice = make_account("alice")
-    set_phases(app, "[top-100]\nenforced_from = 2026-12-24\n[high-impact]\nenforced_from = 2027-03-01\n")
+    set_phases(
+        app, "[top-100]\nenforced_from = 2026-12-24\ngrace_days = 7\n[high-impact]\nenforced_from = 2027-03-01\n"
+    )
     know(app, tmp_path, "both-pad alice")
     apply(app)
     know(app, tmp_path, "left-pad alice")

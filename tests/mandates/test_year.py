@@ -18,13 +18,14 @@ from tests.people import Person
 
 MakeAccount = Callable[..., Person]
 DAY = timedelta(days=1)
-ENFORCED, KEYS_FROM = 100, 200  # days from the start
+ENFORCED, KEYS_FROM, GRACE = 100, 200, 30  # days from the start, and days
 KINDS = ("announced", "reminder", "enforced", "ended", "exempted")
 ANY = Phase(
     name="any",
     cohort=Cohort(weekly_downloads=1_000_000),
     announced=NOON + 10 * DAY,
     enforced_from=NOON + ENFORCED * DAY,
+    grace=GRACE * DAY,
 )
 KEYS = Phase(
     name="keys",
@@ -32,6 +33,7 @@ KEYS = Phase(
     announced=NOON + 10 * DAY,
     enforced_from=NOON + KEYS_FROM * DAY,
     strength=Strength.PHISHING_RESISTANT,
+    grace=GRACE * DAY,
 )
 # Downloads by day, in thousands; a figure holds until the next one.
 FIGURES = {
@@ -43,6 +45,7 @@ FIGURES = {
     "falls": {0: 1_200, 150: 100},
     "returns": {0: 1_200, 20: 100, 130: 1_200},
     "late": {0: 10, 95: 1_500},
+    "after": {0: 10, 250: 1_500},
     "near": {0: 999},
     "exempt": {0: 2_000},
 }
@@ -104,6 +107,7 @@ def test_a_year_day_by_day_brings_every_mail_once_and_nobody_flaps(
         "falls": [*in_any, (240, [])],
         "returns": [*in_any, (110, []), (130, ["any"])],
         "late": [(0, []), (95, ["any"])],
+        "after": [(0, []), (250, ["any"])],
         "near": [(0, [])],
         "exempt": in_any,
     }
@@ -120,8 +124,9 @@ def test_a_year_day_by_day_brings_every_mail_once_and_nobody_flaps(
         "wobbles": [(11, "required"), *reminded, now_required],
         "dips": everything,
         "falls": [*everything, (240, "no longer required")],
-        "returns": [announced, *reminded, now_required, (110, "no longer required"), (130, "required")],
-        "late": [(95, "required"), (99, "required tomorrow"), now_required],
+        "returns": [announced, *reminded, now_required, (110, "no longer required"), *with_grace(130)],
+        "late": with_grace(95),
+        "after": with_grace(250),
         "near": [],
         "exempt": [
             announced,
@@ -133,6 +138,12 @@ def test_a_year_day_by_day_brings_every_mail_once_and_nobody_flaps(
             (EXEMPT_UNTIL, "now required"),
         ],
     }
+
+
+def with_grace(day: int) -> list[tuple[int, str]]:
+    """What somebody hears who comes in too late to have more time than the grace."""
+    left = [(day + GRACE - days, f"required in {days} days") for days in (7,)]
+    return [(day, "required"), *left, (day + GRACE - 1, "required tomorrow"), (day + GRACE, "now required")]
 
 
 def exempt(person: Person, now: datetime) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authsvc.policy.cohort import BY_NAME, FOR_EVERYBODY, PHASES, Cohort, Phase, RankBy, entered
+from authsvc.policy.cohort import BY_NAME, FOR_EVERYBODY, GRACE, PHASES, Cohort, Phase, RankBy, entered
 from authsvc.policy.mandate import Impact, Mandate, Owned, Strength, reason
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -172,3 +172,22 @@ def test_the_phases_as_shipped_follow_one_another_and_are_announced_first() -> N
     assert [phase.name for phase in PHASES] == ["top-100", "top-500", "high-impact"]
     assert all(phase.announced < phase.enforced_from for phase in PHASES)
     assert [p.enforced_from for p in PHASES] == sorted(p.enforced_from for p in PHASES)
+
+
+@pytest.mark.parametrize(
+    ("after", "late"),
+    [
+        (-timedelta(days=30, seconds=1), timedelta(0)),
+        (-timedelta(days=30), timedelta(0)),
+        (-timedelta(days=30) + timedelta(seconds=1), timedelta(seconds=1)),
+        (timedelta(days=100), timedelta(days=130)),
+    ],
+)
+def test_whoever_comes_in_late_has_the_grace_at_least(after: timedelta, late: timedelta) -> None:
+    phase = replace(PHASES[0], grace=GRACE)
+    given_at = phase.enforced_from + after
+    assert phase.mandate("", given_at=given_at).enforced_from == phase.enforced_from + late
+
+
+def test_without_a_grace_the_day_is_the_phase_s_whenever_somebody_comes_in() -> None:
+    assert all(phase.day_for(NOON) == phase.enforced_from < NOON for phase in PHASES)
