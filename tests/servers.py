@@ -410,8 +410,11 @@ def emptied(url: str) -> Iterator[Emptied]:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
-    """Run PostgreSQL in a temporary folder, on a Unix socket, without what makes it survive a crash."""
+def postgres(**changed: str) -> Iterator[Postgres]:
+    """Run PostgreSQL in a temporary folder, on a Unix socket, without what makes it survive a crash.
+
+    `changed`: settings that shall be otherwise.
+    """
     folder = Path(tempfile.mkdtemp(prefix="authsvc-pg-"))
     programs = _postgres_programs()
     as_user: list[str] = []
@@ -443,7 +446,7 @@ def postgres() -> Iterator[Postgres]:
         "max_connections": "60",
     }
     server = [str(programs / "postgres"), "-D", data]
-    for name, value in settings.items():
+    for name, value in (settings | changed).items():
         server += ["-c", f"{name}={value}"]
     try:
         subprocess.run([*as_user, *initdb, "--no-sync"], check=True, capture_output=True, cwd=folder)
