@@ -25,12 +25,20 @@ from authsvc.policy.hold import HoldCause
 WAIT = timedelta(hours=72)  # POLICY 3
 
 
+TOO_FEW_LEFT = (
+    "Without this one you would have less than your packages require. Add another first; then this one can go."
+)
+
+
 class LastFactor(Forbidden):
     """A mandate needs the factor that was to be removed."""
 
     code = "last_factor"
     title = "This one has to stay"
-    message = "Your packages require a second step, and this is the last one. Add another first; then this one can go."
+    message = (
+        "Your packages require a second step, or once did, and this is the last one. Add another first; then this one "
+        "can go."
+    )
 
 
 def own(authenticator_id: int) -> AuthenticatorView:
@@ -69,7 +77,11 @@ def _check_mandate(account_id: int, leaving: int, *, now: datetime) -> None:
     if not keys_only.may_keep_only(account_id, frozenset(kinds)):
         raise keys_only.LastKey(f"account {account_id}")
     if not mandates.may_keep_only(account_id, kinds, now=now):
-        raise LastFactor(f"account {account_id}")
+        raise LastFactor(
+            f"account {account_id}",
+            message=TOO_FEW_LEFT if kinds else None,
+            way_on=("Add another", url_for("account_pages.enrol_choose")),
+        )
 
 
 @access.carries_out(Action.REMOVE_AUTHENTICATOR)

@@ -6,11 +6,11 @@ What an account has enrolled is one table here, whatever kind it is; the secret 
 
 Verbs, of accounts: create, erase, find, find_frozen, get, lock, by_sub, set_disabled, set_frozen, set_staff,
 set_keys_only, accept_weaker_ways, require_new_password, raise_epoch, note_sign_in, note_recovery, username_taken,
-usernames; of authenticators: enrolled, enrolled_ids, forgotten, add_authenticator, rename_authenticator,
-revoke_authenticator, note_use, staff_with_keys; of addresses: addresses, mail_address, add_address, verify_address,
-remove_address, make_primary, owner_of_address, proved_before, proved_since, set_trust, set_suspect, set_reregistered,
-block_address, blocked, lift_block, trusted_recipients, with_a_say, silence; of disputes: changed_since, settle,
-seniors_at.
+usernames; of authenticators: enrolled, enrolled_ids, forgotten, add_authenticator, would_be_senior_at,
+rename_authenticator, revoke_authenticator, note_use, staff_with_keys; of addresses: addresses, mail_address,
+add_address, verify_address, remove_address, make_primary, owner_of_address, proved_before, proved_since, set_trust,
+set_suspect, set_reregistered, block_address, blocked, lift_block, trusted_recipients, with_a_say, silence; of
+disputes: changed_since, settle, seniors_at.
 """
 
 from authsvc.accounts.addresses import (
@@ -57,6 +57,7 @@ from authsvc.accounts.names import (
     normalise_address,
 )
 from authsvc.accounts.register import (
+    KNOWN_WELL_AFTER,
     AuthenticatorView,
     add_authenticator,
     enrolled,
@@ -67,6 +68,7 @@ from authsvc.accounts.register import (
     rename_authenticator,
     revoke_authenticator,
     staff_with_keys,
+    would_be_senior_at,
 )
 from authsvc.accounts.service import (
     AccountView,
@@ -92,6 +94,7 @@ from authsvc.accounts.service import (
 from authsvc.core.assurance import SENIOR_AFTER
 
 __all__ = [
+    "KNOWN_WELL_AFTER",
     "LOST_VERDICTS",
     "NOTICES_AFTER_REMOVAL",
     "RESERVED_USERNAMES",
@@ -164,4 +167,5 @@ __all__ = [
     "verify_address",
     "with_a_say",
     "would_be_doubted",
+    "would_be_senior_at",
 ]

@@ -9,6 +9,8 @@ from authsvc.accounts.models import Account, Authenticator
 from authsvc.core import db
 from authsvc.core.assurance import PHISHING_RESISTANT, SENIOR_AFTER, Factor
 
+KNOWN_WELL_AFTER = timedelta(days=30)  # POLICY 3: what is enrolled first in such a browser counts at once
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuthenticatorView:
@@ -99,6 +101,18 @@ def forgotten(*, before: datetime) -> list[int]:
     return list(db.session().scalars(query))
 
 
+def would_be_senior_at(account_id: int, *, browser_known_for: timedelta, now: datetime) -> datetime:
+    """When an authenticator that is enrolled now counts for more than signing in (POLICY 3).
+
+    After 72 h; at once for an account's first one ever, on the day the account was made or from a browser known for
+    30 days.
+    """
+    account = db.session().get_one(Account, account_id)
+    first = db.session().scalar(select(Authenticator.id).where(Authenticator.account_id == account_id).limit(1)) is None
+    at_once = first and (now - account.created_at < timedelta(days=1) or browser_known_for >= KNOWN_WELL_AFTER)
+    return now if at_once else now + SENIOR_AFTER
+
+
 def add_authenticator(
     account_id: int,
     kind: Factor,
@@ -108,20 +122,13 @@ def add_authenticator(
     backed_up: bool | None = None,
     now: datetime,
 ) -> int:
-    """Enter an authenticator and return its id.
-
-    It is junior for 72 h, except an account's first one ever when enrolled on the day the account was made
-    or from a browser known for 30 days (POLICY 3).
-    """
-    account = db.session().get_one(Account, account_id)
-    first = db.session().scalar(select(Authenticator.id).where(Authenticator.account_id == account_id).limit(1)) is None
-    senior_at_once = first and (now - account.created_at < timedelta(days=1) or browser_known_for >= timedelta(days=30))
+    """Enter an authenticator and return its id."""
     row = Authenticator(
         account_id=account_id,
         kind=kind.value,
         label=label,
         created_at=now,
-        senior_at=now if senior_at_once else now + SENIOR_AFTER,
+        senior_at=would_be_senior_at(account_id, browser_known_for=browser_known_for, now=now),
         backed_up=backed_up,
     )
     db.session().add(row)

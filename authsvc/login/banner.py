@@ -5,7 +5,7 @@ from datetime import datetime
 from flask import Blueprint, current_app, request
 
 from authsvc import access, accounts, mandates
-from authsvc.core.assurance import PHISHING_RESISTANT, Action
+from authsvc.core.assurance import PHISHING_RESISTANT, Action, Lack
 from authsvc.core.web import request_time
 from authsvc.policy.mandate import Strength
 
@@ -31,6 +31,9 @@ def mandate_ahead() -> dict[str, object] | None:
     if who is None or not isinstance(getattr(view, "access", None), Action):
         return None
     mandate = mandates.ahead(who.account_id, now=now)
+    if who.mandate_lack in {Lack.PROOF, Lack.SENIORITY} and not (mandate and mandate.in_force(now)):
+        then = mandates.counts_from(who.account_id, now=now)
+        return {"state": "too_new" if then else "unproved", "counts_from": then}
     if mandate is None:
         return None
     exemption = mandates.current_exemption(who.account_id, now=now)

@@ -1,12 +1,12 @@
 """Sign-in pages. Each POST checks one proof and hands over to the dispatcher; each GET shows what is asked next."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from flask import Blueprint, Response, make_response, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from authsvc import access, audit, email_codes, sessions, totp
+from authsvc import access, accounts, audit, email_codes, sessions, totp
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import PHISHING_RESISTANT, Action, Factor
@@ -474,6 +474,7 @@ def _page(pending: Pending, *, error: str | None, failed_way: str | None) -> Pag
                 errors={"new_password": error} if error else {},
             )
         case EnrolFactor(mandate, may_postpone):
+            known_for = situation.browser.known_for(now) if situation.browser else timedelta(0)
             return render_template(
                 "login/enrol_required.html",
                 reason=mandate.reason,
@@ -482,6 +483,7 @@ def _page(pending: Pending, *, error: str | None, failed_way: str | None) -> Pag
                 two_keys=mandate.strength is Strength.TWO_PHISHING_RESISTANT,
                 has_key=bool(frozenset(situation.facts.enrolled) & PHISHING_RESISTANT),
                 may_postpone=may_postpone,
+                counts_from=accounts.would_be_senior_at(situation.account.id, browser_known_for=known_for, now=now),
             )
         case Complete():
             return render_template("login/ready.html")

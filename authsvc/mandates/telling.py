@@ -19,6 +19,11 @@ from authsvc.policy.cohort import REMINDERS, Phase
 from authsvc.policy.mandate import Mandate, Strength, tells_anew
 from authsvc.policy.mandate_days import Announce, Days, Enforced, Notice, Remind, next_moment, notice_due
 
+SUBJECTS = {
+    Strength.ANY_SECOND_FACTOR: "A second step is",
+    Strength.PHISHING_RESISTANT: "A key or passkey is",
+    Strength.TWO_PHISHING_RESISTANT: "Two keys or passkeys are",
+}
 BATCH = 100  # accounts told in one transaction, so that sign-ins never wait long
 
 
@@ -88,15 +93,15 @@ def _mail(account_id: int, mandate: Mandate, phase: Phase | None, notice: Notice
     kinds = [a.kind for a in accounts.enrolled(account_id, now=now)]
     met = mandate.satisfied_by(kinds)
     username = accounts.get(account_id).username
-    days = 0
+    asked, days = SUBJECTS[mandate.strength], 0
     match notice:
         case Announce():
-            kind, subject = "mandate_announced", f"A second step is required for {username}"
+            kind, subject = "mandate_announced", f"{asked} required for {username}"
         case Remind(days):
             when = "tomorrow" if days == 1 else f"in {days} days"
-            kind, subject = "mandate_reminder", f"A second step is required for {username} {when}"
+            kind, subject = "mandate_reminder", f"{asked} required for {username} {when}"
         case Enforced():
-            kind, subject = "mandate_enforced", f"A second step is now required for {username}"
+            kind, subject = "mandate_enforced", f"{asked} now required for {username}"
         case _:
             assert_never(notice)
     if met and kind != "mandate_announced":  # nothing is left to do, and the announcement said so
@@ -112,7 +117,10 @@ def _mail(account_id: int, mandate: Mandate, phase: Phase | None, notice: Notice
         days=days,
         for_keys=mandate.strength.for_keys,
         two_keys=mandate.strength is Strength.TWO_PHISHING_RESISTANT,
+        enrolled=bool(kinds),
         has_key=not PHISHING_RESISTANT.isdisjoint(kinds),
+        senior_at_once=accounts.would_be_senior_at(account_id, browser_known_for=accounts.KNOWN_WELL_AFTER, now=now)
+        == now,
         brown_outs=[hours for hours in phase.brown_outs if now < hours[1]] if phase is not None else [],
         met=met,
     )

@@ -1,13 +1,14 @@
 """A registry that rolls a mandate out as its operator does: phases, imports, `mandates apply` as time passes."""
 
 import json
+import re
 import urllib.parse
 import urllib.request
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from authsvc import mandates
 from authsvc.core import db
@@ -35,25 +36,19 @@ class Rollout:
         assert result.exit_code == 0, result.output
         return result.stdout
 
-    def phase(
-        self, *, enforced_in: timedelta, strength: str = "any_second_factor", brown_out_in: timedelta | None = None
-    ) -> datetime:
-        """Write the one phase of the roll-out: packages with a million downloads, from a day on; that day.
-
-        A brown-out lasts three hours.
-        """
+    def phase(self, name: str = "top", *, enforced_in: timedelta, **more: str) -> datetime:
+        """Write a phase down, for packages with a million downloads, from a day on; that day."""
         day = self.clock.now + enforced_in
-        lines = [
-            "[top]",
-            "weekly_downloads = 1_000_000",
-            f'strength = "{strength}"',
-            f"enforced_from = {day.isoformat()}",
-        ]
-        if brown_out_in is not None:
-            begins = self.clock.now + brown_out_in
-            lines.append(f"brown_outs = [[{begins.isoformat()}, {(begins + timedelta(hours=3)).isoformat()}]]")
-        (self.folder / "mandates.toml").write_text("\n".join(lines) + "\n")
+        rule = {"weekly_downloads": "1_000_000", "enforced_from": day.isoformat(), **more}
+        lines = [f"[{name}]", *(f"{key} = {value}" for key, value in rule.items())]
+        with (self.folder / "mandates.toml").open("a") as file:
+            file.write("\n".join(lines) + "\n")
         return day
+
+    def brown_out(self, *, begins_in: timedelta) -> str:
+        """Three hours, as a phase has them."""
+        begins = self.clock.now + begins_in
+        return f"[[{begins.isoformat()}, {(begins + timedelta(hours=3)).isoformat()}]]"
 
     def load(self, *accounts: str, weekly_downloads: int = 2_400_000) -> None:
         """Import who maintains left-pad and how much it is used, and apply what follows."""
@@ -76,9 +71,7 @@ class Rollout:
     def mails(self, address: str) -> list[tuple[str, str]]:
         """Subject and text of every mail about mandates to the address, oldest first."""
         found = [(str(m["Subject"]), str(m.get_content())) for m in self.site.outbox.to(address)]
-        return [
-            (subject, text) for subject, text in found if "second step is" in subject.lower() or "exempt" in subject
-        ]
+        return [(subject, text) for subject, text in found if "required for" in subject or "exempt" in subject]
 
 
 def fits(visit: Visit) -> bool:
@@ -86,10 +79,15 @@ def fits(visit: Visit) -> bool:
     return not visit.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
 
 
-def sign_in(visit: Visit, username: str = "alice", *, next_path: str = "/account") -> None:
+def banner(visit: Visit) -> Locator:
+    """What every page says about the mandate."""
+    return visit.page.locator(".alert").filter(has_text=re.compile("required (since|from)"))
+
+
+def sign_in(visit: Visit, username: str = "alice", *, password: str = PASSWORD, next_path: str = "/account") -> None:
     """Type password and mailed code, on the way to a page."""
     visit.open(f"/login?next={next_path}")
-    visit.fill(username=username, password=PASSWORD)
+    visit.fill(username=username, password=password)
     visit.press("Sign in")
     expect(visit.page.get_by_role("heading", name="Check your mail")).to_be_visible()
     visit.type_mailed_code(f"{username}@example.test")

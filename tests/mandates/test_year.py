@@ -1,6 +1,7 @@
 """A year, day by day: packages rise and fall, people comply or not. Nobody flaps, no mail is missed or sent twice."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -60,7 +61,7 @@ def told(person: Person) -> list[tuple[int, str]]:
         return [
             (
                 (n.written_at - NOON).days,
-                n.subject.removeprefix("A second step is ").replace(f" for {person.username}", ""),
+                re.sub("^A (second step|key or passkey) is ", "", n.subject).replace(f" for {person.username}", ""),
             )
             for n in notices
         ]
