@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Subquery, bindparam, case, func, select, update
 
 from authsvc.accounts.models import Account, Authenticator
 from authsvc.core import db
@@ -63,13 +63,12 @@ def enrolled_ids(account_id: int) -> frozenset[int]:
     return frozenset(row.id for row in db.execute(_ENROLLED, {"account_id": account_id}))
 
 
-def enrolled_by_account() -> dict[int, list[Factor]]:
-    """What everybody has enrolled, for figures: by account the kinds, one for each authenticator."""
-    query = select(Authenticator.account_id, Authenticator.kind).where(Authenticator.revoked_at.is_(None))
-    found: dict[int, list[Factor]] = {}
-    for account_id, kind in db.session().execute(query):
-        found.setdefault(account_id, []).append(Factor(kind))
-    return found
+def enrolled_counts() -> Subquery:
+    """For the figures of others, who count millions: by `account_id`, how many keys and others are enrolled."""
+    is_key = Authenticator.kind.in_([kind.value for kind in PHISHING_RESISTANT])
+    numbers = [func.sum(case((which, 1), else_=0)) for which in (is_key, ~is_key)]
+    query = select(Authenticator.account_id, numbers[0].label("key_count"), numbers[1].label("app_count"))
+    return query.where(Authenticator.revoked_at.is_(None)).group_by(Authenticator.account_id).subquery()
 
 
 def staff_with_keys(*, now: datetime) -> frozenset[int]:

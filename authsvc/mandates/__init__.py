@@ -9,18 +9,29 @@ conditions of queries), may_keep_only (may the others go?), co_owners (who maint
 (what somebody maintains), require (by hand), link_account (a name registered), put_package and put_maintainers
 (pushed by a registry; package, ownership and package_name read what it sent); apply and tidy_imports (the worker's
 tasks); exempt, current_exemption, end_exemption and standing_exemptions; of two people of the service may_exempt,
-is_alone, check_end, propose_exemption, decide_exemption, exemption_proposal and exemption_proposals; plan, preview
-(another day of a phase), report, adoption and its picture, trend; current_phases, change_phases and phase_history; and
-the operators' commands `impact` and `mandates`.
+is_alone, check_end, propose_exemption, decide_exemption, exemption_proposal and exemption_proposals; plan, what_if
+(a phase were another one), preview (of another day), report, stopped and people (whom it stops), adoption and its
+picture, trend; current_phases, change_phases and phase_history; and the operators' commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
 from authsvc.mandates.commands import GROUPS as commands
+from authsvc.mandates.counting import Person
 from authsvc.mandates.exemptions import current as current_exemption
 from authsvc.mandates.exemptions import end as end_exemption
 from authsvc.mandates.exemptions import exempt
 from authsvc.mandates.exemptions import standing as standing_exemptions
-from authsvc.mandates.figures import STRENGTH_WORDS, PhaseFigures, Stopped, adoption, plan, report
+from authsvc.mandates.figures import (
+    STRENGTH_WORDS,
+    PhaseFigures,
+    WhatIf,
+    adoption,
+    people,
+    plan,
+    report,
+    stopped,
+    what_if,
+)
 from authsvc.mandates.figures import DayFigures as AdoptionDay
 from authsvc.mandates.for_staff import (
     LONGEST,
@@ -69,10 +80,11 @@ __all__ = [
     "FileDecides",
     "OwnershipLine",
     "PackageLine",
+    "Person",
     "PhaseFigures",
     "Pushed",
     "Running",
-    "Stopped",
+    "WhatIf",
     "adoption",
     "ahead",
     "apply",
@@ -102,6 +114,7 @@ __all__ = [
     "package",
     "package_name",
     "packages",
+    "people",
     "phase_history",
     "plan",
     "preview",
@@ -113,7 +126,9 @@ __all__ = [
     "require",
     "standing_exemptions",
     "state",
+    "stopped",
     "tidy_imports",
     "trend",
     "upcoming",
+    "what_if",
 ]

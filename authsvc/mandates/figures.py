@@ -1,20 +1,18 @@
 """What operators look at before and after: whom the phases cover, who complies and with what, who would be stopped."""
 
-from collections import Counter
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlalchemy import select
 
-from authsvc import accounts
 from authsvc.core import db
-from authsvc.core.assurance import PHISHING_RESISTANT, Factor
-from authsvc.mandates import given, membership, phases
+from authsvc.mandates import counting, membership, phases
+from authsvc.mandates.counting import Difference, Look, Person
 from authsvc.mandates.models import FiguresRow
 from authsvc.policy.cohort import Phase
-from authsvc.policy.mandate import Mandate, Strength, tells_anew
+from authsvc.policy.mandate import Strength
 
+MOST_NAMED = 100  # of those stopped, unless asked for more; a registry has half a million
 HAVE = ("with_two_keys", "with_key", "with_app")  # the best an account has; what is left has nothing
 
 
@@ -35,23 +33,27 @@ class PhaseFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stopped:
-    """Somebody whose next sign-in would lead through enrolment."""
-
-    username: str
-    phase: str
-    reason: str
-    enforced_from: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
 class Figures:
     """The whole picture as of a day."""
 
     as_of: datetime
     phases: tuple[PhaseFigures, ...]
-    stopped: tuple[Stopped, ...]
+    stopped: tuple[Person, ...]  # each once, the first days first, and not all of them
+    stopped_in_all: int
     names_without_account: int  # maintainers of packages of these phases who have not registered here
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhatIf:
+    """What a change of one phase would bring by a day. Of the names some, in order."""
+
+    phase: str
+    old: Phase | None
+    new: Phase | None
+    as_of: datetime
+    found: Difference
+    more: tuple[str, ...]  # who would be stopped as well
+    fewer: tuple[str, ...]  # who would not be any more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,23 +70,52 @@ class DayFigures:
     stopped: int
 
 
-def plan(*, as_of: datetime, now: datetime, rules: tuple[Phase, ...] | None = None) -> Figures:
-    """What `apply` would have given by that day, beside what stands already. Changes nothing. Raises BadPhases.
+def plan(*, as_of: datetime, now: datetime, most: int = MOST_NAMED) -> Figures:
+    """What `apply` would have given, tightened and brought forward by that day, beside what stands already.
 
-    `rules`: as if these were the phases. A phase is given now, or once it is announced, and its grace runs from then.
+    A phase is given now, or once it is announced, and its grace runs from then. `most`: people named. Changes nothing.
+    Raises BadPhases.
     """
-    rules = phases.current() if rules is None else rules
-    covered = _standing(as_of)
-    for phase in rules:
-        given_at = max(phase.announced, min(now, as_of))
-        for account_id, mandate in membership.entered(phase, as_of=as_of, given_at=given_at).items():
-            covered.setdefault(account_id, []).append(mandate)
-    return _figures(covered, rules, as_of)
+    rules = phases.current()
+    return _figures(Look(as_of=as_of, now=now, rules=rules), rules, most)
 
 
-def report(*, as_of: datetime) -> Figures:
+def report(*, as_of: datetime, most: int = MOST_NAMED) -> Figures:
     """What was given so far, and how much of it is met. Changes nothing. Raises BadPhases."""
-    return _figures(_standing(as_of), phases.current(), as_of)
+    return _figures(Look(as_of=as_of, now=as_of), phases.current(), most)
+
+
+def stopped(*, as_of: datetime, but_not_at: datetime | None = None) -> int:
+    """How many people what was given would stop on a day; of those only who are not at an earlier moment already."""
+    return counting.stopped(Look(as_of=as_of, now=as_of), but_not_at=but_not_at)
+
+
+def people(*, as_of: datetime, but_not_at: datetime | None = None, begin: int, most: int) -> list[Person]:
+    """Some of those, each with the first day, in its order."""
+    return counting.people(Look(as_of=as_of, now=as_of), but_not_at=but_not_at, begin=begin, most=most)
+
+
+def what_if(name: str, new: Phase | None, *, now: datetime, most: int) -> WhatIf:
+    """What changes if a phase were this one, or were taken away, by the earlier of its days before and after.
+
+    Its day is the one for those given it now: whoever has grace is stopped later. Saves nothing. Raises BadPhases, and
+    ValueError where there is no such phase before and after.
+    """
+    rules = phases.current()
+    old = next((rule for rule in rules if rule.name == name), None)
+    others = tuple(rule for rule in rules if rule.name != name)
+    days = [phase.day_for(max(phase.announced, now)) for phase in (old, new) if phase is not None]
+    look = Look(as_of=max(now, min(days)), now=now, rules=others, old=old, new=new)
+    found = counting.difference(look)
+    return WhatIf(
+        phase=name,
+        old=old,
+        new=new,
+        as_of=look.as_of,
+        found=found,
+        more=tuple(counting.differing(look, more=True, most=most)) if found.more else (),
+        fewer=tuple(counting.differing(look, more=False, most=most)) if found.fewer else (),
+    )
 
 
 def adoption() -> list[DayFigures]:
@@ -111,7 +142,7 @@ def keep(*, now: datetime) -> bool:
     with db.snapshot():
         if db.session().scalar(select(FiguresRow.id).where(FiguresRow.day == day).limit(1)) is not None:
             return False
-        found = report(as_of=now)
+        found = report(as_of=now, most=0)
     names = ("phase", "accounts", *HAVE, "met", "stopped")
     rows = [{"day": day} | {name: getattr(row, name) for name in names} for row in found.phases]
     if rows:
@@ -121,67 +152,32 @@ def keep(*, now: datetime) -> bool:
     return True
 
 
-def _standing(as_of: datetime) -> dict[int, list[Mandate]]:
-    return {account_id: [one.mandate for one in mandates] for account_id, mandates in given.of_all(as_of=as_of).items()}
-
-
-def best(enrolled: Collection[Factor]) -> str | None:
-    """The best of `HAVE` that these authenticators are; None of none."""
-    keys = sum(kind in PHISHING_RESISTANT for kind in enrolled)
-    if keys:
-        return "with_two_keys" if keys > 1 else "with_key"
-    return "with_app" if enrolled else None
-
-
-def _figures(covered: dict[int, list[Mandate]], rules: tuple[Phase, ...], as_of: datetime) -> Figures:
-    enrolled = accounts.enrolled_by_account() if covered else {}
-    counts, stopped, strengths = Counter[tuple[str, str]](), [], dict[str, str]()
-    for account_id, mandates in covered.items():
-        kinds = enrolled.get(account_id, [])
-        for mandate in mandates:
-            if len(mandates) > 1 and not tells_anew(mandate, [m for m in mandates if m is not mandate]):
-                continue
-            strengths.setdefault(mandate.phase, mandate.strength.value)
-            counts[mandate.phase, "accounts"] += 1
-            counts[mandate.phase, best(kinds) or ""] += 1
-            if mandate.satisfied_by(kinds):
-                counts[mandate.phase, "met"] += 1
-            elif mandate.in_force(as_of):
-                counts[mandate.phase, "stopped"] += 1
-                stopped.append((account_id, mandate))
-    packages, known = membership.packages_in(rules), {phase.name: phase for phase in rules}
-    rows = (
-        PhaseFigures(
-            phase=name,
-            strength=known[name].strength.value if name in known else strengths[name],
-            enforced_from=known[name].enforced_from if name in known else None,
-            packages=packages.get(name, 0),
-            **{what: counts[name, what] for what in ("accounts", *HAVE, "met", "stopped")},
+def _figures(look: Look, rules: tuple[Phase, ...], most: int) -> Figures:
+    counts, known = {count.phase: count for count in counting.by_phase(look)}, {phase.name: phase for phase in rules}
+    packages = membership.packages_in(rules)
+    rows = []
+    for name in [*known, *sorted(counts.keys() - known.keys())]:
+        phase, count = known.get(name), counts.get(name)
+        numbers = dict.fromkeys(("accounts", *HAVE, "met", "stopped"), 0)
+        if count is not None:
+            numbers = {number: getattr(count, number) for number in numbers}
+        strength = phase.strength if phase else counts[name].strength
+        rows.append(
+            PhaseFigures(
+                phase=name,
+                strength=strength.value,
+                enforced_from=phase.enforced_from if phase else None,
+                packages=packages.get(name, 0),
+                **numbers,
+            )
         )
-        for name in [*known, *sorted(strengths.keys() - known.keys())]
-    )
     return Figures(
-        as_of=as_of,
+        as_of=look.as_of,
         phases=tuple(rows),
-        stopped=_people(stopped),
+        stopped=tuple(counting.people(look, most=most)) if most else (),
+        stopped_in_all=sum(count.people_stopped for count in counts.values()),
         names_without_account=membership.names_without_account(rules),
     )
-
-
-def _people(stopped: Iterable[tuple[int, Mandate]]) -> tuple[Stopped, ...]:
-    account, pairs = accounts.AccountRow, list(stopped)
-    rows = db.session().execute(select(account.id, account.username)) if pairs else ()
-    names = {row.id: row.username for row in rows}
-    people = (
-        Stopped(
-            username=names[account_id],
-            phase=mandate.phase,
-            reason=mandate.reason,
-            enforced_from=mandate.enforced_from,
-        )
-        for account_id, mandate in pairs
-    )
-    return tuple(sorted(people, key=lambda person: (person.enforced_from, person.username, person.phase)))
 
 
 STRENGTH_WORDS = {

@@ -12,13 +12,11 @@ from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.db import BigId, Row
 from authsvc.core.errors import BadInput, NotFound
-from authsvc.mandates import chart, exemptions, membership, phases
+from authsvc.mandates import chart, phases
 from authsvc.mandates.co_owners import co_owners
 from authsvc.mandates.exemptions import WAITS, exempt
-from authsvc.mandates.figures import DayFigures, plan
+from authsvc.mandates.figures import DayFigures, WhatIf, what_if
 from authsvc.mandates.models import MAX_REASON
-from authsvc.policy.cohort import Phase
-from authsvc.policy.mandate_days import effective
 from authsvc.policy.recovery import NoVote, Vote, may_vote
 
 PROPOSAL_LASTS = timedelta(days=14)
@@ -169,62 +167,17 @@ def _gone(proposal_id: int) -> NotFound:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preview:
-    """What another day of a phase would change. Names are in order."""
+def preview(name: str, *, day: datetime, now: datetime, most: int) -> WhatIf:
+    """What changes if a phase had another day. Saves nothing.
 
-    phase: str
-    old: datetime
-    new: datetime
-    as_of: datetime  # the day looked at: the earlier of both, or now if that is past
-    stopped: int  # that day, as it is
-    more: tuple[str, ...]  # who would be stopped as well
-    fewer: tuple[str, ...]  # who would not be any more
-
-
-def preview(name: str, *, day: datetime, now: datetime) -> Preview:
-    """Who would be stopped if a phase had another day. Saves nothing.
-
-    A day put off holds for newcomers alone, and one brought forward for those who were given it as well, as `apply`
-    does it. Raises BadPhases, NotFound for a phase that there is not, and BadInput for a day before its announcement.
+    Raises BadPhases, NotFound for a phase that there is not, and BadInput for a day before its announcement.
     """
-    rules = phases.current()
-    phase = next((one for one in rules if one.name == name), None)
+    phase = next((one for one in phases.current() if one.name == name), None)
     if phase is None:
         raise NotFound(f"phase {name}", message="There is no phase of this name any more.")
     if day < phase.announced:
         raise BadInput("day", message="Choose a day that is not before the phase is announced.")
-    changed = replace(phase, enforced_from=day)
-    as_of = max(now, min(day, phase.enforced_from))
-    before = {one.username for one in plan(as_of=as_of, now=now).stopped}
-    others = tuple(changed if one is phase else one for one in rules)
-    after = {one.username for one in plan(as_of=as_of, now=now, rules=others).stopped} | _brought_forward(
-        changed, as_of, now
-    )
-    return Preview(
-        phase=name,
-        old=phase.enforced_from,
-        new=day,
-        as_of=as_of,
-        stopped=len(before),
-        more=tuple(sorted(after - before)),
-        fewer=tuple(sorted(before - after)),
-    )
-
-
-def _brought_forward(phase: Phase, as_of: datetime, now: datetime) -> set[str]:
-    """Names of those who were given the phase's mandate for later, and would not meet it on a day."""
-    given = membership.changes(phase, as_of=as_of, given_at=now).tightened
-    exempt_then, enrolled = exemptions.of_accounts(as_of=as_of), accounts.enrolled_by_account() if given else {}
-    stopped = {
-        account_id
-        for account_id, mandate in given.items()
-        if effective(mandate, exempt_then.get(account_id), as_of).in_force(as_of)
-        and not mandate.satisfied_by(enrolled.get(account_id, []))
-    }
-    account = accounts.AccountRow
-    names = db.session().execute(select(account.id, account.username)) if stopped else ()
-    return {row.username for row in names if row.id in stopped}
+    return what_if(name, replace(phase, enforced_from=day), now=now, most=most)
 
 
 def trend(days: Sequence[DayFigures]) -> str:

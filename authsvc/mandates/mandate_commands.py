@@ -31,6 +31,16 @@ as_of_option = click.option(
 )
 
 
+people_option = click.option(
+    "--people",
+    type=click.IntRange(0),
+    default=figures.MOST_NAMED,
+    show_default=True,
+    metavar="NUMBER",
+    help="How many of those stopped to name.",
+)
+
+
 def chart_option(what: str) -> Callable[[Command], Command]:
     """`--chart FILE`."""
     path = click.Path(dir_okay=False, writable=True, path_type=Path)
@@ -45,13 +55,14 @@ def mandates() -> None:
 @mandates.command("plan")
 @as_of_option
 @json_option
+@people_option
 @chart_option("the cohorts")
 @with_appcontext
-def mandates_plan(as_of: str, as_json: bool, chart_file: Path | None) -> None:
+def mandates_plan(as_of: str, as_json: bool, people: int, chart_file: Path | None) -> None:
     """Show what `apply` would have done by a day, and whom that would stop. Changes nothing."""
     day = _moment(as_of)
     with _phases_in_words(), db.snapshot():
-        found = figures.plan(as_of=day, now=request_time())
+        found = figures.plan(as_of=day, now=request_time(), most=people)
     if chart_file is not None:
         chart_file.write_text(chart.cohorts(found), encoding="utf-8")
         click.echo(f"Drawn: {chart_file}", err=True)
@@ -64,13 +75,14 @@ def mandates_plan(as_of: str, as_json: bool, chart_file: Path | None) -> None:
 @mandates.command("report")
 @as_of_option
 @json_option
+@people_option
 @chart_option("the adoption over time")
 @with_appcontext
-def mandates_report(as_of: str, as_json: bool, chart_file: Path | None) -> None:
+def mandates_report(as_of: str, as_json: bool, people: int, chart_file: Path | None) -> None:
     """Show what was given so far, how much of it is met, since when, and whom it stops on a day. Changes nothing."""
     day = _moment(as_of)
     with _phases_in_words(), db.snapshot():
-        found, days = figures.report(as_of=day), figures.adoption()
+        found, days = figures.report(as_of=day, most=people), figures.adoption()
     if chart_file is not None:
         chart_file.write_text(chart.adoption(days), encoding="utf-8")
         click.echo(f"Drawn: {chart_file}", err=True)
@@ -255,6 +267,8 @@ def _show(found: Figures) -> None:
         click.echo(
             f"Stopped: {person.username} ({person.phase}, since {person.enforced_from:%Y-%m-%d}). {person.reason}"
         )
+    if len(found.stopped) < found.stopped_in_all:
+        click.echo(f"And {found.stopped_in_all - len(found.stopped):,} more people; see --people.")
 
 
 def _show_adoption(days: list[DayFigures]) -> None:

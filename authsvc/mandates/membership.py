@@ -4,10 +4,25 @@ A registry has millions of packages and maintainers, so only what changes comes 
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, case, exists, false, func, or_, select, true
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    union,
+)
 from sqlalchemy.sql.expression import SQLColumnExpression
 
 from authsvc.accounts import AccountRow
@@ -55,25 +70,52 @@ def changes(phase: Phase, *, as_of: datetime, given_at: datetime) -> Changes:
     )
 
 
-def entered(phase: Phase, *, as_of: datetime, given_at: datetime) -> dict[int, Mandate]:
-    """By account, the mandate for everybody a phase takes in who was not given it. Nothing before it is announced."""
+def entering(phase: Phase, *, as_of: datetime) -> CompoundSelect[int]:
+    """The accounts of `entered` as a query, to be counted where they are; it does not look at the announcement."""
+    everybody = select(AccountRow.id.label("account_id")).where(AccountRow.disabled_at.is_(None))
+    named = select(AccountRow.id.label("account_id")).where(AccountRow.username.in_(phase.cohort.accounts))
+    parts = [everybody if phase.cohort.everybody else everybody.where(false()), named]
+    some = [part.where(_new(phase, AccountRow.id)) for part in parts]
+    if phase.cohort.by_reach or phase.cohort.packages:
+        some.append(_owners(phase, _found(_takes_in(phase.cohort)), as_of))
+    return union(*some)
+
+
+def entered(
+    phase: Phase, *, as_of: datetime, given_at: datetime, only: Collection[int] | None = None
+) -> dict[int, Mandate]:
+    """By account, the mandate for everybody a phase takes in who was not given it. Nothing before it is announced.
+
+    `only`: of these accounts.
+    """
     if phase.announced > as_of:
         return {}
     found: dict[int, Mandate] = {}
     if phase.cohort.everybody:
         everybody = select(AccountRow.id).where(AccountRow.disabled_at.is_(None), _new(phase, AccountRow.id))
+        everybody = everybody if only is None else everybody.where(AccountRow.id.in_(only))
         found |= dict.fromkeys(db.session().scalars(everybody), phase.mandate(FOR_EVERYBODY, given_at=given_at))
     if phase.cohort.accounts:
         named = select(AccountRow.id).where(AccountRow.username.in_(phase.cohort.accounts), _new(phase, AccountRow.id))
+        named = named if only is None else named.where(AccountRow.id.in_(only))
         found |= dict.fromkeys(db.session().scalars(named), phase.mandate(BY_NAME, given_at=given_at))
     by_packages = phase.cohort.by_reach or phase.cohort.packages
-    for row in db.session().execute(_maintainers(phase, as_of)) if by_packages else ():
+    for row in db.session().execute(_maintainers(phase, as_of, only)) if by_packages else ():
         package = Owned(ecosystem=row.ecosystem, name=row.name, impact=impact(row))
         found[row.account_id] = phase.mandate(reason(package), given_at=given_at)
     return found
 
 
-def _maintainers(phase: Phase, as_of: datetime) -> Select[tuple[int, str, str]]:
+def _owners(phase: Phase, found: CTE, as_of: datetime) -> Select[int]:
+    """Accounts that maintain one of these packages and were not given the phase's mandate."""
+    return (
+        select(func.coalesce(Ownership.account_id, 0).label("account_id"))
+        .where(Ownership.ecosystem == found.c.ecosystem, Ownership.package == found.c.name, is_current(Ownership))
+        .where(_has_account() > 0, Ownership.accepted_at <= as_of, _new(phase, Ownership.account_id))
+    )
+
+
+def _maintainers(phase: Phase, as_of: datetime, only: Collection[int] | None = None) -> Select[tuple[int, str, str]]:
     """Accounts that a package of theirs takes in, each with the package that speaks for it."""
     found = _found(_takes_in(phase.cohort)).c
     best = case(
@@ -83,12 +125,12 @@ def _maintainers(phase: Phase, as_of: datetime) -> Select[tuple[int, str, str]]:
     )
     order = (func.coalesce(best, NO_RANK), -func.coalesce(found.weekly_downloads, 0), found.ecosystem, found.name)
     place = func.row_number().over(partition_by=Ownership.account_id, order_by=order).label("place")
-    ranked = (
+    all_ = (
         select(Ownership.account_id, *found, place)
         .where(Ownership.ecosystem == found.ecosystem, Ownership.package == found.name, is_current(Ownership))
         .where(_has_account() > 0, Ownership.accepted_at <= as_of, _new(phase, Ownership.account_id))
-        .subquery()
     )
+    ranked = (all_ if only is None else all_.where(Ownership.account_id.in_(only))).subquery()
     return select(ranked).where(ranked.c.place == 1)
 
 

@@ -1,6 +1,5 @@
 """Mandates in the console: how far each phase has come, who is about to be stopped, who is exempt (POLICY 12, 13)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -14,7 +13,7 @@ from authsvc.core.errors import BadInput, Forbidden
 from authsvc.core.rate_limits import limited
 from authsvc.core.templating import date_words
 from authsvc.core.web import query_field, request_time, requires, text_field
-from authsvc.mandates import AdoptionDay, PhaseFigures, Stopped
+from authsvc.mandates import AdoptionDay, PhaseFigures
 from authsvc.policy.recovery import NoVote
 from authsvc.staff.blueprint import bp
 from authsvc.staff.words import NO_VOTES
@@ -78,18 +77,6 @@ def cohort(found: PhaseFigures) -> Cohort:
     )
 
 
-def people(now_stopped: Sequence[Stopped], then_stopped: Sequence[Stopped]) -> tuple[list[Stopped], list[Stopped]]:
-    """Whom mandates stop now, and whom in addition by a later day; each once, the first day first."""
-    first: dict[str, Stopped] = {}
-    later: dict[str, Stopped] = {}
-    for one in now_stopped:  # both come in the order of their days
-        first.setdefault(one.username, one)
-    for one in then_stopped:
-        if one.username not in first:
-            later.setdefault(one.username, one)
-    return list(first.values()), list(later.values())
-
-
 def some_days(days: list[AdoptionDay]) -> list[AdoptionDay]:
     """For the table: the rows of a dozen days, the newest first."""
     dates = sorted({row.day for row in days}, reverse=True)
@@ -106,14 +93,15 @@ def mandate_figures() -> ResponseReturnValue:
     chosen = show if show in TABS else "soon"
     days, exempt = mandates.adoption(), mandates.standing_exemptions(now=now)
     try:
-        today, then = mandates.report(as_of=now), mandates.report(as_of=now + SOON)
+        today = mandates.report(as_of=now, most=0)
     except mandates.BadPhases as error:
         return render_template("staff/mandates_unread.html", problem=str(error)), 503
-    stopped, soon = people(today.stopped, then.stopped)
-    listed = soon if chosen == "soon" else stopped
-    pages = max(1, -(-len(listed) // PEOPLE_ON_PAGE))
+    stopped, soon = today.stopped_in_all, mandates.stopped(as_of=now + SOON, but_not_at=now)
+    count, as_of, but_not_at = (soon, now + SOON, now) if chosen == "soon" else (stopped, now, None)
+    pages = max(1, -(-count // PEOPLE_ON_PAGE))
     number = min(pages, max(1, int(page))) if page.isdecimal() else 1
     begin = (number - 1) * PEOPLE_ON_PAGE
+    people = mandates.people(as_of=as_of, but_not_at=but_not_at, begin=begin, most=PEOPLE_ON_PAGE) if count else []
     return render_template(
         "staff/mandates.html",
         cohorts=[cohort(phase) for phase in today.phases],
@@ -122,9 +110,9 @@ def mandate_figures() -> ResponseReturnValue:
         days=some_days(days),
         tabs=TABS,
         chosen=chosen,
-        stopped=len(stopped),
-        soon=len(soon),
-        people=listed[begin : begin + PEOPLE_ON_PAGE],
+        stopped=stopped,
+        soon=soon,
+        people=people,
         page=number,
         pages=pages,
         exemptions=exempt,
@@ -144,7 +132,7 @@ def mandate_preview() -> ResponseReturnValue:
         if typed and day is None:
             raise BadInput("day", message="Choose a day.")
         if day is not None:
-            found = mandates.preview(phase, day=day, now=now)
+            found = mandates.preview(phase, day=day, now=now, most=PEOPLE_ON_PAGE)
     except mandates.BadPhases as error:
         return render_template("staff/mandates_unread.html", problem=str(error)), 503
     except BadInput as error:
@@ -155,7 +143,6 @@ def mandate_preview() -> ResponseReturnValue:
         chosen=phase,
         day=typed,
         found=found,
-        most=PEOPLE_ON_PAGE,
         errors={"day": problem} if problem else {},
     )
     return page, status

@@ -20,7 +20,9 @@ PHASE = PhaseFigures(
     met=6,
     stopped=4,
 )
-PLAN = Figures(as_of=datetime(2026, 11, 24, tzinfo=UTC), phases=(PHASE,), stopped=(), names_without_account=0)
+PLAN = Figures(
+    as_of=datetime(2026, 11, 24, tzinfo=UTC), phases=(PHASE,), stopped=(), stopped_in_all=0, names_without_account=0
+)
 DAY = DayFigures(
     day=date(2026, 11, 24), phase="top-100", accounts=10, with_two_keys=0, with_key=0, with_app=1, met=1, stopped=0
 )

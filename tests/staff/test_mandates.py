@@ -441,7 +441,7 @@ def test_a_day_brought_forward_stops_those_who_were_given_it_and_have_nothing(
     with request_to(app):
         mandates.exempt(dan.id, reason=WHY, until=until, set_by="operator", starts_at=clock.now, now=clock.now)
     found = preview(sam, "team", "2027-02-01")
-    assert "On 1 February 2027, 00:00 UTC, 0 people would be stopped as it is, and 1 with the other day." in found
+    assert "On 1 February 2027, 00:00 UTC, 0 people would be stopped as it is, and 1 with the change ." in found
     assert "Stopped as well cid A day" in found
     assert "Stopped as well cid dan A day" in preview(sam, "team", "2027-02-02")
     with request_to(app):
@@ -457,9 +457,9 @@ def test_a_day_put_off_lets_only_newcomers_go(
     team("cid", "dan", enforced_from=datetime(2027, 3, 1, tzinfo=UTC))
     make_account("dan")
     found = preview(sam, "team", "2027-04-01")
-    assert "On 1 March 2027, 00:00 UTC, 2 people would be stopped as it is, and 1 with the other day." in found
+    assert "On 1 March 2027, 00:00 UTC, 2 people would be stopped as it is, and 1 with the change ." in found
     assert "No longer stopped that day dan A day" in found
-    assert "Nobody is stopped or let go by it." in preview(sam, "team", "2027-03-01")
+    assert "Nobody is stopped or let go by it that day." in preview(sam, "team", "2027-03-01")
 
 
 def test_a_preview_takes_a_phase_and_a_day_from_its_announcement_on(
