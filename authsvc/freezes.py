@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Select, String, bindparam, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from authsvc import accounts, audit, dispute_links, holds, mail
+from authsvc import accounts, audit, dispute_links, holds, mail, mandates
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.db import BigId, Row
@@ -131,9 +131,9 @@ def end(
 ) -> None:
     """Open the account: what came since the dispute goes unless it is in `keep`, what was removed comes back if it is.
 
-    `keep` names items of `accounts.changed_since` as (what, id). A hold of 72 hours follows. Where an authenticator
-    opened it, the dispute is over: its links are void, and an address that began it and is not kept is silenced
-    (POLICY 3). The caller has set a new password and holds the lock on the account.
+    `keep` names items of `accounts.changed_since` as (what, id); packages accepted since are invitations again. A hold
+    of 72 hours follows. Where an authenticator opened it, the dispute is over: its links are void, and an address that
+    began it and is not kept is silenced (POLICY 3). The caller has set a new password and locked the account.
     """
     account = accounts.get(freeze.account_id)
     changed = accounts.changed_since(account.id, since=freeze.disputed_at)
@@ -150,6 +150,9 @@ def end(
             item=item.label,
             added=item.added,
         )
+    for package in mandates.take_back(account.id, since=freeze.disputed_at):
+        dropped = EventType.DISPUTED_ITEM_DROPPED
+        audit.record(dropped, account_id=account.id, at=now, client=client, item=package, added=True)
     _ensure_main_address(account.id)
     accounts.accept_weaker_ways(account.id, since=freeze.disputed_at)
     if by_authenticator:

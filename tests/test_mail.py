@@ -25,6 +25,7 @@ NEW = "quite another battery staple"
 NO_DISPUTE = {
     "address_doubted",  # nobody of the account did anything
     "operator_acted",
+    "invited",
     "mandate_announced",
     "mandate_reminder",
     "mandate_enforced",
@@ -36,6 +37,7 @@ NO_DISPUTE = {
     "co_owner_recovered",
 }
 NO_PLACE = {
+    "invited",
     "mandate_announced",
     "mandate_reminder",
     "mandate_enforced",

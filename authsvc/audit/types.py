@@ -19,6 +19,8 @@ class EventType(StrEnum):
     PROOF_PLACE_LINKED = "account:proof_place:linked"
     PROOF_PLACE_CONFIRMED = "account:proof_place:confirmed"
     PROOF_PLACE_UNLINKED = "account:proof_place:unlinked"
+    PACKAGE_ACCEPTED = "account:package:accepted"
+    PACKAGE_DECLINED = "account:package:declined"
     LOGIN_SUCCEEDED = "account:login:succeeded"
     LOGIN_FAILED = "account:login:failed"
     LOGIN_UNFINISHED = "account:login:unfinished"

@@ -90,6 +90,8 @@ class Action(StrEnum):
     MARK_BACKUP_ADDRESS = "address:mark_backup"
     LINK_PROOF_PLACE = "proof_place:link"
     UNLINK_PROOF_PLACE = "proof_place:unlink"
+    ACCEPT_PACKAGE = "package:accept"
+    DECLINE_PACKAGE = "package:decline"
     REVOKE_TOKEN = "token:revoke"
     STEP_UP = "step_up:prove"
     END_HOLD = "hold:end"

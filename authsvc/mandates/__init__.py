@@ -7,13 +7,25 @@ what is enrolled is senior enough), upcoming (in force, or still to come), ahead
 (for registries), rehearsal (asked for in a brown-out), has_mandate, owns_packages, is_owner and is_covered (as
 conditions of queries), may_keep_only (may the others go?), co_owners (who maintains a package as well), packages
 (what somebody maintains), require (by hand), link_account (a name registered), put_package and put_maintainers
-(pushed by a registry; package, ownership and package_name read what it sent); apply and tidy_imports (the worker's
-tasks); exempt, current_exemption, end_exemption and standing_exemptions; of two people of the service may_exempt,
-is_alone, check_end, propose_exemption, decide_exemption, exemption_proposal and exemption_proposals; plan, what_if
-(a phase were another one), preview (of another day), report, stopped and people (whom it stops), adoption and its
-picture, trend; current_phases, change_phases and phase_history; and the operators' commands `impact` and `mandates`.
+(pushed by a registry; package, ownership and package_name read what it sent); packages_and_invitations (as their owner
+sees them), accept, decline, may_answer, take_back (after a freeze) and in_mails (how mails name a package); apply,
+tell_invited and tidy_imports (the worker's tasks); exempt, current_exemption, end_exemption and standing_exemptions; of
+two people of the service may_exempt, is_alone, check_end, propose_exemption, decide_exemption, exemption_proposal and
+exemption_proposals; plan, what_if (a phase were another one), preview (of another day), report, stopped and people
+(whom it stops), adoption and its picture, trend; current_phases, change_phases and phase_history; and the operators'
+commands `impact` and `mandates`.
 """
 
+from authsvc.mandates.accepting import (
+    Packages,
+    accept,
+    decline,
+    in_mails,
+    may_answer,
+    packages_and_invitations,
+    take_back,
+    tell_invited,
+)
 from authsvc.mandates.co_owners import CoOwners, co_owners, packages
 from authsvc.mandates.commands import GROUPS as commands
 from authsvc.mandates.counting import Person
@@ -45,6 +57,7 @@ from authsvc.mandates.for_staff import (
     propose_exemption,
     trend,
 )
+from authsvc.mandates.impact import Maintained, figures_in_words
 from authsvc.mandates.phases import BadPhases, FileDecides
 from authsvc.mandates.phases import change as change_phases
 from authsvc.mandates.phases import current as current_phases
@@ -78,13 +91,16 @@ __all__ = [
     "BadPhases",
     "CoOwners",
     "FileDecides",
+    "Maintained",
     "OwnershipLine",
     "PackageLine",
+    "Packages",
     "Person",
     "PhaseFigures",
     "Pushed",
     "Running",
     "WhatIf",
+    "accept",
     "adoption",
     "ahead",
     "apply",
@@ -96,17 +112,21 @@ __all__ = [
     "current_exemption",
     "current_phases",
     "decide_exemption",
+    "decline",
     "end_exemption",
     "exempt",
     "exemption_proposal",
     "exemption_proposals",
+    "figures_in_words",
     "has_mandate",
     "in_force",
+    "in_mails",
     "is_alone",
     "is_covered",
     "is_owner",
     "lack",
     "link_account",
+    "may_answer",
     "may_exempt",
     "may_keep_only",
     "ownership",
@@ -114,6 +134,7 @@ __all__ = [
     "package",
     "package_name",
     "packages",
+    "packages_and_invitations",
     "people",
     "phase_history",
     "plan",
@@ -127,6 +148,8 @@ __all__ = [
     "standing_exemptions",
     "state",
     "stopped",
+    "take_back",
+    "tell_invited",
     "tidy_imports",
     "trend",
     "upcoming",

@@ -25,8 +25,9 @@ class Reach:
 
 @dataclass(frozen=True, kw_only=True)
 class Maintained:
-    """A package, in the role that the registry names, and why it matters."""
+    """A package, in the role that the registry names, and why it matters. `accepted_at` None: an invitation."""
 
+    id: int  # of the row that says so, which another import may replace
     ecosystem: str
     name: str
     role: str
@@ -54,23 +55,6 @@ _IS_OF = and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownershi
 
 def of_account(account_id: int, *, now: datetime) -> AccountImpact:
     """What depends on an account. Ranking goes through all accounts that own something: for commands and staff."""
-    query = (
-        select(Ownership.ecosystem, Ownership.package, Ownership.role, Ownership.accepted_at, *FIGURES)
-        .join(Package, _IS_OF, isouter=True)
-        .where(Ownership.account_id == account_id, is_current(Ownership))
-        .order_by(Ownership.ecosystem, Ownership.package)
-    )
-    packages = [
-        Maintained(
-            ecosystem=row.ecosystem,
-            name=row.package,
-            role=row.role,
-            accepted_at=row.accepted_at,
-            impact=impact_of(row),
-            reason=f"{row.role} of {row.package}: {figures_in_words(impact_of(row))}",
-        )
-        for row in db.session().execute(query)
-    ]
     counted = (Ownership.account_id.is_not(None), Ownership.accepted_at <= now, is_current(Ownership))
     totals = (
         select(
@@ -93,8 +77,31 @@ def of_account(account_id: int, *, now: datetime) -> AccountImpact:
     return AccountImpact(
         downloads=Reach(total=downloads, rank=above[0] + 1 if downloads else None),
         dependents=Reach(total=dependents, rank=above[1] + 1 if dependents else None),
-        packages=tuple(sorted(packages, key=lambda package: reach(package.impact), reverse=True)),
+        packages=packages_of(account_id),
     )
+
+
+def packages_of(account_id: int) -> tuple[Maintained, ...]:
+    """What the registry names an account for, accepted or not, the highest impact first."""
+    query = (
+        select(Ownership.id, Ownership.ecosystem, Ownership.package, Ownership.role, Ownership.accepted_at, *FIGURES)
+        .join(Package, _IS_OF, isouter=True)
+        .where(Ownership.account_id == account_id, is_current(Ownership))
+        .order_by(Ownership.ecosystem, Ownership.package)
+    )
+    found = [
+        Maintained(
+            id=row.id,
+            ecosystem=row.ecosystem,
+            name=row.package,
+            role=row.role,
+            accepted_at=row.accepted_at,
+            impact=impact_of(row),
+            reason=f"{row.role} of {row.package}: {figures_in_words(impact_of(row))}",
+        )
+        for row in db.session().execute(query)
+    ]
+    return tuple(sorted(found, key=lambda package: reach(package.impact), reverse=True))
 
 
 def figures_in_words(impact: Impact) -> str:

@@ -88,7 +88,33 @@ class Ownership(Row):
             sqlite_where=text("account_id IS NULL"),
             postgresql_where=text("account_id IS NULL"),
         ),
+        # Invitations alone: of a registry of record there are none.
+        Index(
+            "ix_ownerships_invited",
+            "account_id",
+            sqlite_where=text("accepted_at IS NULL AND account_id IS NOT NULL"),
+            postgresql_where=text("accepted_at IS NULL AND account_id IS NOT NULL"),
+        ),
     )
+
+
+class Invitation(Row):
+    """What an account was told, or answered here, about maintaining a package. Imports never touch it.
+
+    The answer that counts is `Ownership.accepted_at`; the date here says that it was given here.
+    """
+
+    __tablename__ = "invitations"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    ecosystem: Mapped[str] = mapped_column(String(20))
+    package: Mapped[str] = mapped_column(String(214))
+    told_at: Mapped[datetime | None]  # mailed; null: answered before
+    accepted_at: Mapped[datetime | None]
+    declined_at: Mapped[datetime | None]
+
+    __table_args__ = (UniqueConstraint("account_id", "ecosystem", "package"),)
 
 
 _NEWEST = select(func.coalesce(func.max(Snapshot.id), 0)).where(Snapshot.finished_at.is_not(None)).scalar_subquery()

@@ -51,7 +51,8 @@ def put_maintainers(ecosystem: str, package: str, lines: Sequence[OwnershipLine]
     query = select(Ownership.id, Ownership.account, Ownership.role, Ownership.accepted_at).where(
         Ownership.ecosystem == ecosystem, Ownership.package == package, is_current(Ownership)
     )
-    known = {row.account: row for row in db.session().execute(query)}
+    # Locked: an invitation that is being accepted here is read once that is done, or accepted after this.
+    known = {row.account: row for row in db.session().execute(query.with_for_update())}
     names = {line.account for line in lines}
     added = changed = 0
     for line in lines:

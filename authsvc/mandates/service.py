@@ -151,6 +151,14 @@ def link_account(account_id: int, username: str, *, now: datetime) -> None:
     """
     mine = update(Ownership).where(Ownership.account == username, Ownership.account_id.is_(None))
     db.session().execute(mine.values(account_id=account_id), execution_options={"synchronize_session": False})
+    take_in(account_id, username, now=now)
+
+
+def take_in(account_id: int, username: str, *, now: datetime) -> None:
+    """Give an account the mandates that follow from what it accepted to maintain, and tell at once.
+
+    Raises phases.BadPhases.
+    """
     query = (
         select(Package.ecosystem, Package.name, *FIGURES)
         .join(Ownership, and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package))

@@ -187,12 +187,12 @@ def may_keep_only(left: Collection[Factor], mandates: Iterable[Mandate], *, once
     return all(mandate.satisfied_by(left) for mandate in mandates if mandate.in_force(now))
 
 
-_ECOSYSTEM_NAMES = {"pypi": "PyPI"}
+ECOSYSTEM_NAMES = {"pypi": "PyPI"}
 
 
 def reason(package: Owned) -> str:
     """Why this package calls for a second factor, as a sentence to whoever maintains it."""
-    impact, ecosystem = package.impact, _ECOSYSTEM_NAMES.get(package.ecosystem, package.ecosystem)
+    impact, ecosystem = package.impact, ECOSYSTEM_NAMES.get(package.ecosystem, package.ecosystem)
     subject = f"The {ecosystem} package {package.name}, which you maintain,"
     if impact.weekly_downloads is None and impact.many_downloads:
         return f"{subject} is downloaded 1,000,000 times a week or more."

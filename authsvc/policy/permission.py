@@ -53,6 +53,9 @@ TABLE: dict[Action, Rule] = {
     Action.MARK_BACKUP_ADDRESS: Rule(in_hold=False, step_up=True),
     Action.LINK_PROOF_PLACE: Rule(in_hold=False, step_up=True),
     Action.UNLINK_PROOF_PLACE: Rule(in_hold=False, step_up=True),
+    # An acceptance brings duties at once, makes recovery harder, and after 90 days gives a voice in that of others.
+    Action.ACCEPT_PACKAGE: Rule(in_hold=False, step_up=True),
+    Action.DECLINE_PACKAGE: Rule(in_hold=False),  # takes nothing that counts, and may be accepted later
     Action.SIGN_IN_TO_CLIENT: Rule(in_hold=True),
     Action.GRANT_READ: Rule(in_hold=True),
     Action.GRANT_WRITE: Rule(in_hold=False, step_up=True),
