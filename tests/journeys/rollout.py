@@ -14,11 +14,12 @@ from authsvc import mandates
 from authsvc.core import db
 from authsvc.oidc import clients
 from tests.conftest import Clock
-from tests.journeys.conftest import Site, Visit
-from tests.people import PASSWORD
+from tests.journeys.conftest import NewVisit, Site, Visit
+from tests.people import PASSWORD, make_person
 
 IMPACT, MANDATES = mandates.commands
 PHONE: dict[str, Any] = {"color_scheme": "dark", "viewport": {"width": 320, "height": 640}}
+CHECKED_ELSEWHERE = {"Sign in · authsvc", "Check your mail · authsvc"}
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -39,7 +40,7 @@ class Rollout:
     def phase(self, name: str = "top", *, enforced_in: timedelta, **more: str) -> datetime:
         """Write a phase down, for packages with a million downloads, from a day on; that day."""
         day = self.clock.now + enforced_in
-        rule = {"weekly_downloads": "1_000_000", "enforced_from": day.isoformat(), **more}
+        rule = {"weekly_downloads": "1_000_000", "enforced_from": day.isoformat(), "grace_days": "0", **more}
         lines = [f"[{name}]", *(f"{key} = {value}" for key, value in rule.items())]
         with (self.folder / "mandates.toml").open("a") as file:
             file.write("\n".join(lines) + "\n")
@@ -72,6 +73,17 @@ class Rollout:
         """Subject and text of every mail about mandates to the address, oldest first."""
         found = [(str(m["Subject"]), str(m.get_content())) for m in self.site.outbox.to(address)]
         return [(subject, text) for subject, text in found if "required for" in subject or "exempt" in subject]
+
+
+def with_alice(site: Site, new_visit: NewVisit, clock: Clock) -> tuple[Rollout, Visit]:
+    """The operator's hand, and alice: without a second step, on a phone that has been known for 40 days."""
+    make_person(site.app, "alice", now=clock.now)
+    alice = new_visit(**PHONE)
+    alice.checked |= CHECKED_ELSEWHERE
+    sign_in(alice)
+    alice.page.wait_for_url("**/account")
+    clock.advance(days=40)
+    return Rollout(site, clock), alice
 
 
 def fits(visit: Visit) -> bool:

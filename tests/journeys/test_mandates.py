@@ -1,39 +1,29 @@
-"""A mandate as whom it covers live through it, in Chromium: announced, rehearsed, enforced, exempted, let go."""
+"""A mandate as those whom it covers live through it, in Chromium: announced, rehearsed, exempted, let go."""
 
 from datetime import timedelta
 
-import pytest
 from playwright.sync_api import expect
 
-from authsvc import recovery
 from authsvc.core.assurance import Action
 from authsvc.core.templating import date_words
 from tests.conftest import Clock
 from tests.journeys.conftest import NewVisit, Site, VirtualKey, Visit
-from tests.journeys.rollout import PHONE, Rollout, Tool, banner, enrols_key, fits, is_asked, keeps_codes, sign_in
-from tests.journeys.test_takeover import link_in_mail
+from tests.journeys.rollout import (
+    PHONE,
+    Rollout,
+    Tool,
+    banner,
+    enrols_key,
+    fits,
+    is_asked,
+    keeps_codes,
+    sign_in,
+    with_alice,
+)
 from tests.people import PASSWORD, Person, make_person
-from tests.recovery.corp import NEW
 
 REASON = "The npm package left-pad, which you maintain, is downloaded 2,400,000 times a week."
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def rollout(site_in_time: Site, clock: Clock) -> Rollout:
-    """The operator's hand."""
-    return Rollout(site_in_time, clock)
-
-
-@pytest.fixture
-def alice(site_in_time: Site, new_visit: NewVisit, clock: Clock) -> Visit:
-    """Somebody without a second step, on a phone that has been known for 40 days."""
-    make_person(site_in_time.app, "alice", now=clock.now)
-    visit = new_visit(**PHONE)
-    sign_in(visit)
-    visit.expect("/account")
-    clock.advance(days=40)
-    return visit
 
 
 def pages(site: Site) -> list[str]:
@@ -61,15 +51,10 @@ def with_app(visit: Visit, person: Person, clock: Clock) -> None:
     visit.expect("/account")
 
 
-def is_shut_out(visit: Visit, path: str = "/account") -> None:
-    """The page asks for a sign-in."""
-    visit.page.goto(visit.site.origin + path)
-    visit.page.wait_for_url(f"**/login?next={path}")
-
-
 def test_an_announced_mandate_is_told_by_mail_and_on_every_page_until_a_key_meets_it(
-    rollout: Rollout, alice: Visit, clock: Clock
+    site_in_time: Site, new_visit: NewVisit, clock: Clock
 ) -> None:
+    rollout, alice = with_alice(site_in_time, new_visit, clock)
     site, page = alice.site, alice.page
     tool = Tool(site, clock.now)
     sign_in(alice)
@@ -129,8 +114,9 @@ def test_an_announced_mandate_is_told_by_mail_and_on_every_page_until_a_key_meet
 
 
 def test_a_brown_out_asks_at_every_sign_in_until_it_is_done_and_each_time_not_today_lets_in(
-    rollout: Rollout, alice: Visit, clock: Clock
+    site_in_time: Site, new_visit: NewVisit, clock: Clock
 ) -> None:
+    rollout, alice = with_alice(site_in_time, new_visit, clock)
     day = rollout.phase(enforced_in=60 * DAY, brown_outs=rollout.brown_out(begins_in=10 * DAY))
     rollout.load("alice")
     ((_, text),) = rollout.mails("alice@example.test")
@@ -159,119 +145,10 @@ def test_a_brown_out_asks_at_every_sign_in_until_it_is_done_and_each_time_not_to
     alice.expect("/account")
 
 
-@pytest.mark.attack("T21")
-def test_from_the_day_on_every_way_in_leads_to_enrolment_and_no_way_around_it(
-    rollout: Rollout, alice: Visit, clock: Clock
+def test_who_is_exempt_is_asked_for_nothing_until_the_very_end(
+    site_in_time: Site, new_visit: NewVisit, clock: Clock
 ) -> None:
-    site, page = alice.site, alice.page
-    rollout.phase(enforced_in=DAY)
-    rollout.load("alice")
-    rollout.wait(hours=20)
-    sign_in(alice)
-    alice.expect("/account")
-    # A session from before reads, and is led to enrolment by everything else.
-    rollout.wait(hours=4)
-    subject, text = rollout.mails("alice@example.test")[-1]
-    assert subject == "A second step is now required for alice"
-    assert "every sign-in leads you through it".lower() in text.lower()
-    alice.open("/account")
-    expect(banner(alice)).to_contain_text("Until that is set up you can read and sign out here, and nothing else.")
-    page.goto(site.origin + "/account/password")
-    expect(page.get_by_role("heading", name="A second step comes first")).to_be_visible()
-    alice.look()
-    page.get_by_role("link", name="Set it up").click()
-    alice.expect("/account/enrol")
-    alice.open("/account")
-    alice.sign_out()
-    # A sign-in takes a fresh mailed code, and then leads to enrolment. Neither addresses nor the back button lead past.
-    codes = len(site.outbox.to("alice@example.test"))
-    sign_in(alice, next_path="/account/log")
-    assert len(site.outbox.to("alice@example.test")) == codes + 1
-    is_asked(alice)
-    expect(page.get_by_role("button", name="Not today")).to_have_count(0)
-    is_shut_out(alice)
-    page.go_back()
-    page.go_back()
-    is_shut_out(alice, "/account/enrol")
-    alice.open("/login/next")
-    is_asked(alice)
-    # Nor does a new password by mail.
-    alice.open("/recovery")
-    alice.fill(username="alice")
-    alice.press("Send a link")
-    with site.app.app_context():
-        recovery.process_resets(now=clock.now)
-    alice.open(link_in_mail(site, "alice@example.test", "/recovery/reset"))
-    alice.fill(new_password=NEW)
-    alice.press("Save new password")
-    alice.expect("/login")
-    sign_in(alice, next_path="/account/log", password=NEW)
-    is_asked(alice)
-    is_shut_out(alice)
-
-
-def test_enrolling_on_the_day_leads_on_and_what_meets_the_mandate_stays(
-    rollout: Rollout, alice: Visit, clock: Clock
-) -> None:
-    page = alice.page
-    rollout.phase(enforced_in=timedelta(0))
-    rollout.load("alice")
-    # From a browser that has been known for 40 days the first one counts at once, for everything.
-    sign_in(alice, next_path="/account/log")
-    is_asked(alice)
-    expect(page.get_by_text("For publishing and changes it counts from")).to_have_count(0)
-    key = VirtualKey(page)
-    enrols_key(alice, "This phone")
-    keeps_codes(alice)
-    alice.expect("/account/log")
-    alice.open("/account/password")
-    expect(page.get_by_role("heading", name="Change your password")).to_be_visible()
-    # It cannot be removed, and the page says why.
-    alice.open("/account")
-    page.get_by_role("button", name="Remove This phone").click()
-    expect(
-        page.get_by_text("Your packages require a second step, or once did, and this is the last one.")
-    ).to_be_visible()
-    alice.look()
-    page.get_by_role("link", name="Add another").click()
-    alice.expect("/account/enrol")
-    # The registry asks for two: the next sign-in leads to the second, which another key is.
-    key.touch(False)  # or the sign-in page's autofill would be answered at once
-    rollout.run("mandates", "require", "alice", "--from", "now", "--two-keys", "--reason", "Signs our releases")
-    subject, text = rollout.mails("alice@example.test")[-1]
-    assert subject == "Two keys or passkeys are required for alice"
-    assert "add a second security key or passkey" in text
-    alice.open("/account")
-    expect(banner(alice)).to_contain_text("Two keys or passkeys are required since")
-    alice.sign_out()
-    key.touch(True)
-    page.goto(alice.site.origin + "/login?next=/account/log")
-    is_asked(alice, "Add a second key")
-    expect(page.get_by_role("button", name="Authenticator app")).to_have_count(0)
-    is_shut_out(alice)
-    key.touch(False)
-    alice.open("/login/next")
-    second = VirtualKey(page, transport="usb")
-    enrols_key(alice, "Blue key")
-    alice.expect("/account/log")
-    # It signs her in at once, and counts for more after three days; every page says from when.
-    when = date_words(clock.now + 3 * DAY)
-    expect(page.locator("main .alert")).to_contain_text(f"For publishing and changes it counts from {when}")
-    page.goto(alice.site.origin + "/account/password")
-    expect(page.get_by_role("heading", name="Your second step is still new")).to_be_visible()
-    alice.look()
-    rollout.wait(hours=72)
-    second.touch(False)
-    key.touch(True)
-    page.goto(alice.site.origin + "/login")
-    alice.expect("/account")
-    expect(page.locator("main .alert")).to_have_count(0)
-    assert fits(alice)
-    page.get_by_role("button", name="Remove This phone").click()
-    expect(page.get_by_text("Without this one you would have less than your packages require.")).to_be_visible()
-
-
-def test_who_is_exempt_is_asked_for_nothing_until_the_very_end(rollout: Rollout, alice: Visit, clock: Clock) -> None:
+    rollout, alice = with_alice(site_in_time, new_visit, clock)
     rollout.phase(enforced_in=timedelta(0))
     rollout.load("alice")
     sign_in(alice)
@@ -316,8 +193,9 @@ def test_who_is_exempt_is_asked_for_nothing_until_the_very_end(rollout: Rollout,
 
 
 def test_who_falls_below_hears_after_90_days_that_nothing_is_asked_and_keeps_what_is_there(
-    rollout: Rollout, site_in_time: Site, new_visit: NewVisit, clock: Clock
+    site_in_time: Site, new_visit: NewVisit, clock: Clock
 ) -> None:
+    rollout = Rollout(site_in_time, clock)
     site, visit = site_in_time, new_visit(**PHONE)
     bob = make_person(site.app, "bob", totp_app=True, now=clock.now)
     rollout.phase(enforced_in=timedelta(0))
