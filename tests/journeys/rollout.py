@@ -10,7 +10,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, expect
 
-from authsvc import mandates
+from authsvc import mail, mandates
 from authsvc.core import db
 from authsvc.oidc import clients
 from tests.conftest import Clock
@@ -62,7 +62,8 @@ class Rollout:
     def apply(self) -> None:
         """What the worker does every hour, and what it delivers."""
         self.run("mandates", "apply")
-        assert self.site.outbox.messages
+        with self.site.app.app_context():
+            mail.deliver(now=self.clock.now)
 
     def wait(self, **distance: float) -> None:
         """Let time pass, then apply."""

@@ -9,7 +9,7 @@ from authsvc import recovery
 from authsvc.core.templating import date_words
 from tests.conftest import Clock
 from tests.journeys.conftest import NewVisit, Site, VirtualKey, Visit
-from tests.journeys.rollout import Rollout, banner, enrols_key, fits, is_asked, keeps_codes, sign_in, with_alice
+from tests.journeys.rollout import PHONE, Rollout, banner, enrols_key, fits, is_asked, keeps_codes, sign_in, with_alice
 from tests.journeys.test_takeover import link_in_mail
 from tests.people import PASSWORD, make_person
 from tests.recovery.corp import NEW
@@ -211,7 +211,8 @@ def test_where_a_key_is_asked_for_neither_an_app_nor_a_recovery_code_leads_past_
         if way == "recovery":
             press_at(page, "summary")
         type_at(page, f"input#{way}", code)
-        page.keyboard.press("Enter")
+        if way == "recovery":  # the other sends itself
+            page.keyboard.press("Enter")
         is_asked(visit, "Add a key")
         expect(page.get_by_text(f"it counts from {date_words(clock.now + 3 * DAY)}")).to_be_visible()
         expect(page.get_by_role("button", name="Authenticator app")).to_have_count(0)
@@ -232,3 +233,26 @@ def test_where_a_key_is_asked_for_neither_an_app_nor_a_recovery_code_leads_past_
     page.goto(visit.site.origin + "/login?next=/account/password")
     visit.expect("/account/password")
     expect(page.get_by_role("heading", name="Change your password")).to_be_visible()
+
+
+def test_who_registers_the_name_of_a_maintainer_sets_it_up_on_the_way_in_and_it_counts_at_once(
+    site_in_time: Site, new_visit: NewVisit, clock: Clock
+) -> None:
+    rollout, visit = Rollout(site_in_time, clock), new_visit(**PHONE)
+    rollout.phase(enforced_in=timedelta(0))
+    rollout.load("carol")
+    visit.open("/register")
+    visit.fill(username="carol", email="carol@example.test", password=PASSWORD)
+    visit.press("Create account")
+    visit.type_mailed_code("carol@example.test")
+    is_asked(visit)
+    assert rollout.mails("carol@example.test")[0][0] == "A second step is required for carol"
+    is_shut_out(visit)
+    visit.open("/login/next")
+    VirtualKey(visit.page)
+    enrols_key(visit, "This phone")
+    keeps_codes(visit)
+    visit.expect("/account")
+    expect(visit.page.locator("main > .alert")).to_have_count(0)
+    visit.open("/account/password")
+    expect(visit.page.get_by_role("heading", name="Change your password")).to_be_visible()
