@@ -134,6 +134,7 @@ def run_command(arguments: list[str]) -> None:
         (importing.Scratch, "compare", "compare"),
         (importing, "_many_would_go", "compare"),
         (importing, "_put_down", "write"),
+        (importing, "_place", "place"),
         (importing.Lease, "make_current", "switch"),
         (importing, "tidy", "tidy"),
         (snapshots, "tidy", "tidy"),
@@ -313,6 +314,8 @@ def measure(folder: Path, kept: Path, chosen: argparse.Namespace) -> None:
             quiet |= {name: load.said() for name, load in loads.items()}
         beside("whole snapshot", "impact", "import", "--json", *map(str, files))
         beside("the same again", "impact", "import", "--json", *map(str, files))
+        if chosen.no_apply:
+            return
         beside("mandates apply", "mandates", "apply", "--json")
         beside("apply again", "mandates", "apply", "--json")
 
@@ -329,6 +332,7 @@ def main() -> None:
     options.add_argument("--files", type=Path, help="keep the files made here, for the next run")
     options.add_argument("--quiet-seconds", type=float, default=20)
     options.add_argument("--no-load", action="store_true", help="nobody signs in meanwhile")
+    options.add_argument("--no-apply", action="store_true", help="leave `mandates apply` out")
     options.add_argument("--nice", action="store_true", help="let the server go first")
     chosen = options.parse_args()
     from authsvc.core import crypto

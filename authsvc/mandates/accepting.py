@@ -21,7 +21,8 @@ from authsvc.core.web import Client
 from authsvc.mandates import service
 from authsvc.mandates.impact import Maintained, packages_of
 from authsvc.mandates.models import Invitation, Ownership, is_current
-from authsvc.mandates.snapshots import Running, gently, is_running, keep_apart
+from authsvc.mandates.pace import gently
+from authsvc.mandates.snapshots import Running, is_running, keep_apart
 from authsvc.policy.mandate import ECOSYSTEM_NAMES
 
 TOLD_EVERY = timedelta(days=1)  # one mail an account, however many invitations a registry makes

@@ -7,7 +7,7 @@ from sqlalchemy import and_, or_, select
 
 from authsvc.accounts import SENIOR_AFTER, AccountRow
 from authsvc.core import db
-from authsvc.mandates.models import FIGURES, Ownership, Package, impact, is_current
+from authsvc.mandates.models import FIGURES, Ownership, Package, impact, is_current, of_account
 from authsvc.policy.mandate import Owned
 from authsvc.policy.recovery import SHARED_FOR, reach
 
@@ -35,7 +35,7 @@ def packages(account_id: int, *, now: datetime) -> list[Owned]:
     query = (
         select(Ownership.ecosystem, Ownership.package, *FIGURES)
         .join(Package, _IS_OF, isouter=True)
-        .where(Ownership.account_id == account_id, Ownership.accepted_at <= now, is_current(Ownership))
+        .where(of_account(account_id), Ownership.accepted_at <= now, is_current(Ownership))
         .order_by(Ownership.ecosystem, Ownership.package)
     )
     found = [Owned(ecosystem=r.ecosystem, name=r.package, impact=impact(r)) for r in db.session().execute(query)]
@@ -51,7 +51,7 @@ def co_owners(account_id: int, *, now: datetime) -> CoOwners:
     own = (
         select(Ownership.ecosystem, Ownership.package, Ownership.accepted_at, *FIGURES)
         .join(Package, _IS_OF, isouter=True)
-        .where(Ownership.account_id == account_id, Ownership.accepted_at <= now, is_current(Ownership))
+        .where(of_account(account_id), Ownership.accepted_at <= now, is_current(Ownership))
     )
     mine = {(row.ecosystem, row.package): row for row in db.session().execute(own)}
     if not mine:

@@ -8,6 +8,7 @@ from sqlalchemy import and_, case, func, select
 from authsvc.core import db
 from authsvc.mandates.models import FIGURES, Ownership, Package, is_current
 from authsvc.mandates.models import impact as impact_of
+from authsvc.mandates.models import of_account as is_of_account
 from authsvc.policy.mandate import HIGH_DEPENDENTS, HIGH_WEEKLY_DOWNLOADS, Impact
 from authsvc.policy.recovery import reach
 
@@ -66,7 +67,7 @@ def of_account(account_id: int, *, now: datetime) -> AccountImpact:
         .where(*counted)
         .group_by(Ownership.account_id)
     )
-    mine = db.session().execute(totals.where(Ownership.account_id == account_id)).first()
+    mine = db.session().execute(totals.where(is_of_account(account_id))).first()
     downloads, dependents = (int(mine.downloads), int(mine.dependents)) if mine else (0, 0)
     everybody = totals.subquery()
     before = select(
@@ -86,7 +87,7 @@ def packages_of(account_id: int) -> tuple[Maintained, ...]:
     query = (
         select(Ownership.id, Ownership.ecosystem, Ownership.package, Ownership.role, Ownership.accepted_at, *FIGURES)
         .join(Package, _IS_OF, isouter=True)
-        .where(Ownership.account_id == account_id, is_current(Ownership))
+        .where(is_of_account(account_id), is_current(Ownership))
         .order_by(Ownership.ecosystem, Ownership.package)
     )
     found = [

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, func, null, select, type_coerce, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import NullType
 
 from authsvc import accounts
 from authsvc.core import db
 from authsvc.core.db import UtcDateTime
-from authsvc.mandates.models import Ownership, Package, is_current
+from authsvc.mandates import by_account
+from authsvc.mandates.models import Ownership, OwnershipOfAccount, Package, is_current
+from authsvc.mandates.pace import Pace
 from authsvc.mandates.reading import BadLine, Line, OfRecord, OwnershipLine, Progress, UnreadableFile, read
 from authsvc.mandates.scratch import FILE, KINDS, MAINTAINERS, PACKAGES, Kind, Scratch, Values, stored
-from authsvc.mandates.snapshots import BATCH, Clock, Lease, begin, gentle_transaction, tidy
+from authsvc.mandates.snapshots import Clock, Lease, begin, tidy
 
 CACHE_KIB = 64 * 1024  # of SQLite
 SHOWN = 100  # bad lines kept to be shown; the rest is counted
@@ -190,6 +193,7 @@ def load(
         written = progress(scratch.work())
         for kind in KINDS:
             _put_down(scratch, kind, lease, written)
+        _place(scratch, lease)
         lease.make_current()
     except BaseException:
         lease.give_up()
@@ -288,20 +292,43 @@ def _many_would_go(scratch: Scratch, kind: Kind, *, whole: bool) -> ManyWouldGo 
 def _put_down(scratch: Scratch, kind: Kind, lease: Lease, written: Callable[[int], None]) -> None:
     row = ROWS[kind]
     lease.wrote = True
-    for rows in _batches(scratch.new(kind), BATCH):
-        with gentle_transaction() as session:
+    pace = Pace()
+    for rows in pace.batches(scratch.new(kind)):
+        with pace.transaction() as session:
             lease.hold()
             _append(session.connection(), kind, rows, lease.number)
         lease.renew_if_due()
         written(len(rows))
-    for ids in _batches(scratch.over(kind), BATCH):
+    pace = Pace()
+    for ids in pace.batches(scratch.over(kind)):
         lease.ended = True
-        with gentle_transaction() as session:
+        with pace.transaction() as session:
             lease.hold()
             ended = update(row).where(row.id.in_(ids)).values(until_snapshot=lease.number)
             session.execute(ended, execution_options={"synchronize_session": False})
         lease.renew_if_due()
         written(len(ids))
+
+
+def _place(scratch: Scratch, lease: Lease) -> None:
+    """Say where the new rows of each account lie, in order of accounts."""
+    pairs = select(Ownership.account_id, Ownership.id).where(
+        Ownership.from_snapshot == lease.number, Ownership.account_id.is_not(None)
+    )
+    table = OwnershipOfAccount.__table__
+    if db.engine().dialect.name == "postgresql":
+        with db.transaction() as session:
+            lease.hold()
+            new = postgresql.insert(OwnershipOfAccount).from_select(["account_id", "ownership_id"], pairs)
+            session.execute(new.on_conflict_do_nothing())
+        return
+    scratch.place(_stream(pairs, lease))
+    pace = Pace()
+    for some in pace.batches(scratch.placed()):
+        with pace.transaction() as session:
+            lease.hold()
+            session.connection().exec_driver_sql(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", some)  # noqa: S608
+        lease.renew_if_due()
 
 
 def _append(connection: Connection, kind: Kind, rows: list[Values], number: int) -> None:
@@ -331,17 +358,18 @@ def match_accounts() -> int:
         .join(account, account.username == row.account)
         .where(row.account_id.is_(None))
         .order_by(row.id)
-        .limit(BATCH)
     )
+    pace = Pace()
     while True:
         with db.snapshot() as session:
-            found = session.execute(nameless.where(row.id > last)).all()
+            found = session.execute(nameless.where(row.id > last).limit(pace.rows)).all()
         if not found:
             return matched
-        with gentle_transaction() as session:
+        with pace.transaction() as session:
             for id_, account_id in found:
                 mine = update(row).where(row.id == id_, row.account_id.is_(None)).values(account_id=account_id)
                 session.execute(mine, execution_options={"synchronize_session": False})
+            by_account.note((account_id, id_) for id_, account_id in found)
         matched, last = matched + len(found), found[-1].id
 
 

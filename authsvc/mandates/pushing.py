@@ -7,6 +7,7 @@ from sqlalchemy import delete, insert, select, update
 
 from authsvc import accounts
 from authsvc.core import db
+from authsvc.mandates import by_account
 from authsvc.mandates.models import Ownership, Package, is_current, newest_snapshot
 from authsvc.mandates.reading import OwnershipLine, PackageLine
 from authsvc.mandates.snapshots import Running, is_running, keep_apart
@@ -60,7 +61,8 @@ def put_maintainers(ecosystem: str, package: str, lines: Sequence[OwnershipLine]
         if row is None:
             account = accounts.find(line.account)
             values = {**line._asdict(), "account_id": account.id if account else None, "from_snapshot": snapshot}
-            db.session().execute(insert(Ownership).values(**values))
+            id_ = db.session().scalars(insert(Ownership).values(**values).returning(Ownership.id)).one()
+            by_account.note([(account.id, id_)] if account else [])
             added += 1
             continue
         dates = [moment for moment in (row.accepted_at, line.accepted_at) if moment is not None]
@@ -69,5 +71,6 @@ def put_maintainers(ecosystem: str, package: str, lines: Sequence[OwnershipLine]
             db.session().execute(update(Ownership).where(Ownership.id == row.id).values(**told))
             changed += 1
     gone = [row.id for name, row in known.items() if name not in names]
+    by_account.forget(Ownership.id.in_(gone))
     db.session().execute(delete(Ownership).where(Ownership.id.in_(gone)))
     return Pushed(added=added, changed=changed, removed=len(gone))

@@ -205,6 +205,15 @@ class Scratch:
         """Ids of rows that count no more."""
         return (id_ for (id_,) in self._db.execute(f"SELECT id FROM over_{kind.table} ORDER BY id"))  # noqa: S608
 
+    def place(self, pairs: Iterable[Values]) -> None:
+        """Put down accounts and ids of their new rows, in any order."""
+        self._db.execute("CREATE TABLE placed (account_id, id)")
+        self._into("placed", 2, pairs)
+
+    def placed(self) -> Iterator[Values]:
+        """The same in order."""
+        return self._db.execute("SELECT account_id, id FROM placed ORDER BY account_id, id")
+
     def work(self) -> int:
         """How many rows are to be written."""
         return sum(self._count(f"{part}_{kind.table}") for kind in KINDS for part in ("new", "over"))

@@ -6,17 +6,17 @@ from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, select, update
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, exists, select, update
 from sqlalchemy.sql.expression import SQLColumnExpression
 
 from authsvc import accounts, audit
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import Acr, Factor, Lack
-from authsvc.mandates import figures, given, membership, phases, telling
+from authsvc.mandates import by_account, figures, given, membership, phases, telling
 from authsvc.mandates.given import BY_HAND
 from authsvc.mandates.importing import match_accounts
-from authsvc.mandates.models import FIGURES, MandateRow, Ownership, Package, impact, is_current
+from authsvc.mandates.models import FIGURES, MandateRow, Ownership, Package, impact, is_current, of_account
 from authsvc.policy import cohort
 from authsvc.policy import mandate as policy
 from authsvc.policy.cohort import LEAVES_AFTER
@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 _HAS = select(exists().where(MandateRow.account_id == bindparam("account_id"), MandateRow.ended_at.is_(None)))
 _OWNS = select(
     exists().where(
-        Ownership.account_id == bindparam("account_id"), Ownership.accepted_at.is_not(None), is_current(Ownership)
+        of_account(bindparam("account_id", type_=BigInteger)), Ownership.accepted_at.is_not(None), is_current(Ownership)
     )
 )
 
@@ -112,7 +112,7 @@ def owns_packages(account_id: int) -> bool:
 
 def is_owner(account_id: SQLColumnExpression[int]) -> ColumnElement[bool]:
     """A condition for queries of others: the account accepted to maintain a package."""
-    return exists().where(Ownership.account_id == account_id, Ownership.accepted_at.is_not(None), is_current(Ownership))
+    return exists().where(of_account(account_id), Ownership.accepted_at.is_not(None), is_current(Ownership))
 
 
 def is_covered(account_id: SQLColumnExpression[int]) -> ColumnElement[bool]:
@@ -150,7 +150,8 @@ def link_account(account_id: int, username: str, *, now: datetime) -> None:
     The name alone gives duties and no right over any package. Raises phases.BadPhases.
     """
     mine = update(Ownership).where(Ownership.account == username, Ownership.account_id.is_(None))
-    db.session().execute(mine.values(account_id=account_id), execution_options={"synchronize_session": False})
+    ids = db.session().scalars(mine.values(account_id=account_id).returning(Ownership.id)).all()
+    by_account.note((account_id, id_) for id_ in ids)
     take_in(account_id, username, now=now)
 
 
@@ -162,7 +163,7 @@ def take_in(account_id: int, username: str, *, now: datetime) -> None:
     query = (
         select(Package.ecosystem, Package.name, *FIGURES)
         .join(Ownership, and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package))
-        .where(Ownership.account_id == account_id, Ownership.accepted_at <= now)
+        .where(of_account(account_id), Ownership.accepted_at <= now)
         .where(is_current(Ownership), is_current(Package))
     )
     owned = [Owned(ecosystem=r.ecosystem, name=r.name, impact=impact(r)) for r in db.session().execute(query)]

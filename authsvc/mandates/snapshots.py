@@ -2,17 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, insert, select, text, update
 
 from authsvc.core import db
+from authsvc.mandates import by_account
 from authsvc.mandates.models import Ownership, Package, Snapshot
+from authsvc.mandates.pace import Pace
 
-BATCH = 500  # rows written in one transaction; a sign-in waits no longer than one of these takes
 LEASE = timedelta(minutes=5)  # an import that was not heard of for so long is dead
 RENEW_EVERY = timedelta(seconds=20)
 
@@ -102,22 +101,6 @@ def execute(statement: Any) -> None:
         session.execute(statement, execution_options={"synchronize_session": False})
 
 
-@contextmanager
-def gentle_transaction() -> Iterator[Session]:
-    """A short transaction and on SQLite a pause as long, or the others would never get the only writer's place."""
-    begun = time.perf_counter()
-    with db.transaction() as session:
-        yield session
-    if db.engine().dialect.name == "sqlite":
-        time.sleep(min(time.perf_counter() - begun, 0.1))
-
-
-def gently(statement: Any) -> None:
-    """Run one statement in a transaction of that kind."""
-    with gentle_transaction() as session:
-        session.execute(statement, execution_options={"synchronize_session": False})
-
-
 def tidy(*, now: datetime, at_most: timedelta | None = None) -> None:
     """Delete, in short transactions, what killed imports left and what counts no more.
 
@@ -136,21 +119,33 @@ def tidy(*, now: datetime, at_most: timedelta | None = None) -> None:
         return
     for row in (Package, Ownership):
         useless, marked = row.from_snapshot.in_(dead) | row.until_snapshot.in_(over), row.until_snapshot.in_(dead)
-        for ids in _ranges(row, useless | marked):
+        pace = Pace()
+        for ids in _in_parts(row, useless | marked, pace):
             if time.monotonic() >= ends:
                 return
-            if dead:
-                gently(update(row).where(ids, marked).values(until_snapshot=None))
-            gently(delete(row).where(ids, useless))
+            with pace.transaction() as session:
+                options = {"synchronize_session": False}
+                if dead:
+                    again = update(row).where(ids, marked).values(until_snapshot=None)
+                    session.execute(again, execution_options=options)
+                if row is Ownership:
+                    by_account.forget(ids & useless)
+                session.execute(delete(row).where(ids, useless), execution_options=options)
     with db.transaction() as session:
         session.execute(update(Snapshot).where(Snapshot.id.in_(over)).values(swept_at=now))
         session.execute(delete(Snapshot).where(Snapshot.id.in_(dead)))
 
 
-def _ranges(row: type[Package] | type[Ownership], wanted: ColumnElement[bool]) -> Iterator[ColumnElement[bool]]:
-    """Conditions that go by id through the rows wanted, a few thousand at a time, so that no index is needed."""
-    with db.snapshot() as session:
-        first, last = session.execute(select(func.min(row.id), func.max(row.id)).where(wanted)).one()
-    if first is not None:
-        for begin in range(first, last + 1, BATCH):
-            yield row.id.between(begin, begin + BATCH - 1)
+def _in_parts(
+    row: type[Package] | type[Ownership], wanted: ColumnElement[bool], pace: Pace
+) -> Iterator[ColumnElement[bool]]:
+    """Conditions that go through the rows wanted by id, so that no index is needed and reading makes nobody wait."""
+    last = 0
+    while True:
+        query = select(row.id).where(row.id > last, wanted).order_by(row.id).limit(pace.rows)
+        with db.snapshot() as session:
+            ids = session.scalars(query).all()
+        if not ids:
+            return
+        yield row.id.in_(ids)
+        last = ids[-1]

@@ -9,7 +9,7 @@ from flask import Flask
 
 from authsvc import holds, mandates
 from authsvc.core import db
-from authsvc.mandates import snapshots
+from authsvc.mandates import by_account, snapshots
 from authsvc.mandates.models import Ownership
 from authsvc.policy.hold import HoldCause
 from tests.conftest import NOON, Clock
@@ -75,7 +75,10 @@ def test_packages_stand_with_role_figures_and_reason_the_most_used_first(
 def test_many_packages_come_in_pages(app: Flask, client: Visitor, alice: Person) -> None:
     with app.app_context(), db.transaction() as session:
         key = {"ecosystem": "npm", "account": "alice", "account_id": alice.id, "role": "owner", "accepted_at": NOON}
-        session.add_all(Ownership(package=f"p{number:03}", **key) for number in range(101))
+        named = [Ownership(package=f"p{number:03}", **key) for number in range(101)]
+        session.add_all(named)
+        session.flush()
+        by_account.note((alice.id, row.id) for row in named)
     found = {}
     for typed in ("", "1", "2", "3", "4", "0", "-1", "x", "999999"):
         page = client.get(f"/account/packages?page={typed}").text
@@ -233,7 +236,10 @@ def test_a_code_mailed_for_an_acceptance_carries_no_link_of_the_registry(
 def test_many_invitations_come_up_as_they_are_answered(app: Flask, client: Visitor, alice: Person) -> None:
     with app.app_context(), db.transaction() as session:
         key = {"ecosystem": "npm", "account": "alice", "account_id": alice.id, "role": "owner"}
-        session.add_all(Ownership(package=f"p{number:03}", **key) for number in range(53))
+        named = [Ownership(package=f"p{number:03}", **key) for number in range(53)]
+        session.add_all(named)
+        session.flush()
+        by_account.note((alice.id, row.id) for row in named)
     assert len(answers(client)) == 100
     assert "3 more come up as you answer these." in client.get("/account/packages").text
     client.post(answers(client)[1])

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 
 from authsvc import cases
+from authsvc.mandates import by_account
 from authsvc.mandates.models import Ownership, Package
 from tests.cases.people import Applicant
 from tests.conftest import Clock
@@ -33,16 +34,18 @@ def share(app: Flask, clock: Clock) -> Callable[..., None]:
 
             db.session().add(Package(ecosystem="npm", name=name, weekly_downloads=downloads, high_impact=False))
             for person in people:
-                db.session().add(
-                    Ownership(
-                        ecosystem="npm",
-                        package=name,
-                        account=person.username,
-                        account_id=person.id or None,
-                        role="owner",
-                        accepted_at=clock.now - timedelta(days=for_days),
-                    )
+                row = Ownership(
+                    ecosystem="npm",
+                    package=name,
+                    account=person.username,
+                    account_id=person.id or None,
+                    role="owner",
+                    accepted_at=clock.now - timedelta(days=for_days),
                 )
+                db.session().add(row)
+                db.session().flush()
+                if person.id:
+                    by_account.note([(person.id, row.id)])
 
     return made
 

@@ -8,6 +8,7 @@ import pytest
 from authsvc import domains
 from authsvc.core import db
 from authsvc.domains.commands import domains as command
+from authsvc.mandates import by_account
 from authsvc.mandates.models import Ownership
 from authsvc.policy import mass_change
 from authsvc.policy.login import Mailbox
@@ -210,16 +211,17 @@ def test_owners_of_packages_count_from_the_first_day(world: World, one_is_enough
     first, second = world.person("one", email="me@one.org"), world.person("two", email="me@two.org")
     with world.app.app_context(), db.transaction() as session:
         for number, account_id in enumerate((first, second)):
-            session.add(
-                Ownership(
-                    ecosystem="npm",
-                    package=f"p{number}",
-                    account=f"a{number}",
-                    account_id=account_id,
-                    role="owner",
-                    accepted_at=world.now,
-                )
+            row = Ownership(
+                ecosystem="npm",
+                package=f"p{number}",
+                account=f"a{number}",
+                account_id=account_id,
+                role="owner",
+                accepted_at=world.now,
             )
+            session.add(row)
+            session.flush()
+            by_account.note([(account_id, row.id)])
     lapse(world, "one.org")
     lapse(world, "two.org")
     assert (world.worth(first), world.worth(second)) == (Mailbox.LOST, Mailbox.DOUBTFUL)

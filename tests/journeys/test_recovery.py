@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from authsvc import accounts, cases
 from authsvc.core import db
+from authsvc.mandates import by_account
 from authsvc.mandates.models import Ownership, Package
 from tests.conftest import Clock
 from tests.journeys.conftest import Site, Visit
@@ -23,16 +24,17 @@ def maintainers(app: Flask, now: datetime) -> list[Person]:
     with app.app_context(), db.transaction() as session:
         session.add(Package(ecosystem="npm", name="left-pad", weekly_downloads=10, high_impact=False))
         for person in people:
-            session.add(
-                Ownership(
-                    ecosystem="npm",
-                    package="left-pad",
-                    account=person.username,
-                    account_id=person.id,
-                    role="owner",
-                    accepted_at=now - timedelta(days=100),
-                )
+            row = Ownership(
+                ecosystem="npm",
+                package="left-pad",
+                account=person.username,
+                account_id=person.id,
+                role="owner",
+                accepted_at=now - timedelta(days=100),
             )
+            session.add(row)
+            session.flush()
+            by_account.note([(person.id, row.id)])
         lost = accounts.addresses(people[0].id)[0]
         accounts.block_address(lost.id, reason="NOT_REGISTERED", now=now)
     return people

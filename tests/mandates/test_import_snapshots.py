@@ -11,8 +11,8 @@ from flask import Flask
 
 from authsvc import mandates
 from authsvc.core import db
-from authsvc.mandates import importing, snapshots
-from authsvc.mandates.models import Ownership, Package, Snapshot, is_current
+from authsvc.mandates import by_account, importing, pace, snapshots
+from authsvc.mandates.models import Ownership, OwnershipOfAccount, Package, Snapshot, is_current
 from authsvc.mandates.snapshots import LEASE, Lost, Running
 from tests.conftest import NOON, Clock
 from tests.mandates.test_import import HEAD, high_impact, import_, imported
@@ -22,6 +22,13 @@ from tests.slices import request_to
 OWNERS = "ecosystem,package,account,role,accepted_at\n"
 FIVE = "".join(f"npm,{name},alice,owner,2026-01-01\n" for name in "abcde")
 MakeAccount = Callable[..., Person]
+
+
+@pytest.fixture(autouse=True)
+def batches_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast the machine is, and on both databases."""
+    for name in ("LEAST", "MOST", "OF_MANY_WRITERS"):
+        monkeypatch.setattr(pace, name, pace.FIRST)
 
 
 def write(tmp_path: Path, name: str, text: str) -> Path:
@@ -193,7 +200,7 @@ def test_a_killed_import_leaves_nothing_current_and_the_worker_sweeps_it_up(
 def test_the_worker_sweeps_no_longer_than_mail_can_wait(
     app: Flask, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = OWNERS + "".join(f"npm,p{n},alice,owner,\n" for n in range(3 * snapshots.BATCH))
+    many = OWNERS + "".join(f"npm,p{n},alice,owner,\n" for n in range(3 * pace.FIRST))
     be_killed(app, tmp_path, many, clock, monkeypatch)
     clock.advance(seconds=LEASE.total_seconds())
     turns = iter(range(100))
@@ -203,7 +210,7 @@ def test_the_worker_sweeps_no_longer_than_mail_can_wait(
         while rows(app)[2]:
             mandates.tidy_imports(now=clock(), at_most=timedelta(seconds=2))
             left.append(rows(app)[1])
-    assert left == [2 * snapshots.BATCH, snapshots.BATCH, 0]
+    assert left == [2 * pace.FIRST, pace.FIRST, 0]
 
 
 def test_the_next_import_sweeps_up_what_a_killed_one_left(
@@ -222,7 +229,7 @@ def test_an_import_taken_for_dead_never_counts(app: Flask, tmp_path: Path, clock
         clock.advance(seconds=LEASE.total_seconds())
         mandates.tidy_imports(now=clock())
 
-    many = OWNERS + "".join(f"npm,p{n},alice,owner,\n" for n in range(2 * snapshots.BATCH))
+    many = OWNERS + "".join(f"npm,p{n},alice,owner,\n" for n in range(2 * pace.FIRST))
     with pytest.raises(Lost):
         load(app, tmp_path, many, clock, at=stand_still)
     assert rows(app) == (0, 0, 0)
@@ -234,7 +241,7 @@ def test_only_one_import_runs_at_a_time(app: Flask, tmp_path: Path, clock: Clock
             importing.store(write(tmp_path, "other.csv", OWNERS + "npm,z,bob,owner,\n"), now=clock(), progress=print)
         raise Killed
 
-    many = OWNERS + "".join(f"npm,p{n},alice,owner,\n" for n in range(2 * snapshots.BATCH))
+    many = OWNERS + "".join(f"npm,p{n},alice,owner,\n" for n in range(2 * pace.FIRST))
     with pytest.raises(Killed):
         load(app, tmp_path, many, clock, at=rival)
     assert rows(app) == (0, 0, 0)  # one that fails cleans up itself, and the next may begin at once
@@ -243,10 +250,10 @@ def test_only_one_import_runs_at_a_time(app: Flask, tmp_path: Path, clock: Clock
 
 def test_nothing_counts_before_everything_is_put_down(app: Flask, tmp_path: Path, clock: Clock) -> None:
     seen: list[int] = []
-    many = OWNERS + "".join(f"npm,p{n},alice,owner,\n" for n in range(2 * snapshots.BATCH))
+    many = OWNERS + "".join(f"npm,p{n},alice,owner,\n" for n in range(2 * pace.FIRST))
     load(app, tmp_path, many, clock, at=lambda: seen.append(len(owners(app))))
     assert seen == [0]
-    assert len(owners(app)) == 2 * snapshots.BATCH
+    assert len(owners(app)) == 2 * pace.FIRST
 
 
 def test_an_account_made_before_or_after_the_import_is_matched(
@@ -264,3 +271,41 @@ def test_an_account_made_before_or_after_the_import_is_matched(
     imported(app, write(tmp_path, "o.csv", OWNERS + "npm,a,alice,maintainer,\nnpm,a,bob,maintainer,\n"))
     with app.app_context(), db.transaction() as session:
         assert {row.account_id for row in session.query(Ownership)} == {alice.id, bob.id}
+
+
+def pairs(app: Flask) -> set[tuple[int, int]]:
+    """Where the rows of accounts are said to lie."""
+    with app.app_context(), db.transaction() as session:
+        return {(pair.account_id, pair.ownership_id) for pair in session.query(OwnershipOfAccount)}
+
+
+def with_account(app: Flask) -> set[tuple[int, int]]:
+    """Where they do."""
+    with app.app_context(), db.transaction() as session:
+        rows = session.query(Ownership).filter(Ownership.account_id.is_not(None))
+        return {(row.account_id or 0, row.id) for row in rows}
+
+
+def test_every_row_with_an_account_is_found_by_it(app: Flask, tmp_path: Path, make_account: MakeAccount) -> None:
+    make_account("alice")
+    make_account("bob")
+    imported(app, write(tmp_path, "o.csv", OWNERS + FIVE + "npm,a,bob,owner,\nnpm,a,carol,owner,\n"))
+    assert len(pairs(app)) == 6
+    make_account("carol")
+    import_(app, write(tmp_path, "o.csv", OWNERS + FIVE + "npm,a,carol,owner,\nnpm,f,bob,owner,\n"))
+    assert pairs(app) == with_account(app)
+    assert len(pairs(app)) == 7  # and what went is not named any more
+
+
+def test_a_pair_whose_row_belongs_to_somebody_else_gives_no_package(
+    app: Flask, tmp_path: Path, make_account: MakeAccount
+) -> None:
+    make_account("alice")
+    mallory = make_account("mallory")
+    imported(app, write(tmp_path, "o.csv", OWNERS + FIVE))
+    ((alice_id, row_id), *_) = sorted(pairs(app))
+    with app.app_context(), db.transaction():
+        mallory_id = mallory.id
+        by_account.note([(mallory_id, row_id)])
+        assert mandates.owns_packages(alice_id)
+        assert not mandates.owns_packages(mallory_id)
