@@ -72,6 +72,22 @@ def test_packages_stand_with_role_figures_and_reason_the_most_used_first(
     assert "The npm package left-pad, which you maintain, is downloaded 2,400,000 times a week." in page
 
 
+def test_the_reason_stands_on_the_page_whether_the_mandate_is_met_or_what_is_enrolled_is_too_new(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock
+) -> None:
+    bob = make_account("bob", totp_app=True, junior=True)
+    use(app, "left-pad", weekly_downloads=2_400_000)
+    push(app, f"bob owner {ACCEPTED}")
+    with app.app_context():
+        mandates.apply(now=NOON)
+    for days, met in ((0, False), (3, True)):
+        clock.advance(days=days)
+        client.sign_in(bob, now=clock.now)
+        page = client.get("/account/packages").text
+        assert page.count("The npm package left-pad, which you maintain, is downloaded") == 1
+        assert ("</svg>Met</span>" in page) is met
+
+
 def test_many_packages_come_in_pages(app: Flask, client: Visitor, alice: Person) -> None:
     with app.app_context(), db.transaction() as session:
         key = {"ecosystem": "npm", "account": "alice", "account_id": alice.id, "role": "owner", "accepted_at": NOON}
