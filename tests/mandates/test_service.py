@@ -132,7 +132,7 @@ def test_the_announcement_names_the_package_the_day_and_what_to_do(
     assert "security key, a passkey or an authenticator app" in text
 
 
-def test_who_has_a_second_factor_is_told_that_nothing_changes(
+def test_who_has_a_second_factor_is_told_that_sign_ins_stay_as_they_are(
     app: Flask, make_account: MakeAccount, tmp_path: Path, outbox: Outbox
 ) -> None:
     alice = make_account("alice", totp_app=True)
@@ -140,7 +140,7 @@ def test_who_has_a_second_factor_is_told_that_nothing_changes(
     apply(app)
     text = outbox.to(alice.email)[-1].get_content()
     assert "From now on, signing in to your account alice takes a second step." in text
-    assert "You have a second step already, so nothing changes." in text
+    assert "You have a second step already, so your sign-ins stay as they are." in text
     assert "What to do" not in text
 
 
@@ -355,4 +355,4 @@ def test_a_factor_enrolled_meanwhile_counts_in_the_mail(
     with request_to(app):
         totp.enrol(alice.id, totp.new_seed(), 0, label="App", browser_known_for=timedelta(0), now=NOON)
     apply(app)
-    assert "nothing changes" in outbox.to(alice.email)[-1].get_content()
+    assert "your sign-ins stay as they are" in outbox.to(alice.email)[-1].get_content()
