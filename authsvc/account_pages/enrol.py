@@ -154,9 +154,11 @@ def download_recovery_codes() -> ResponseReturnValue:
 
 def _finish(who: Principal, under_way: enrolment.Open) -> Response:
     now = request_time()
-    enrolment.finish(under_way, browser_known_for=_known_for(who, now), now=now)
+    enrolled = enrolment.finish(under_way, browser_known_for=_known_for(who, now), now=now)
     response = make_response(redirect(url_for("account_pages.security"), code=303))
-    return removal.replace_lost(response, who, under_way.replaces) if under_way.replaces is not None else response
+    if enrolled is None or under_way.replaces is None:
+        return response
+    return removal.replace_lost(response, who, under_way.replaces, enrolled.factor)
 
 
 def _known_for(who: Principal, now: datetime) -> timedelta:

@@ -7,7 +7,7 @@ from authsvc import access, accounts, audit, mail, recovery_codes
 from authsvc.account_pages import enrol, removal
 from authsvc.account_pages.blueprint import bp
 from authsvc.audit import EventType
-from authsvc.core.assurance import Action, Principal
+from authsvc.core.assurance import Action, Factor, Principal
 from authsvc.core.errors import Forbidden
 from authsvc.core.rate_limits import limited
 from authsvc.core.web import client, request_time, requires, text_field
@@ -46,6 +46,8 @@ def submit_lost(authenticator_id: int) -> ResponseReturnValue:
     way = "totp" if text_field("way", max_length=10) == "totp" and not account.keys_only else "key"
     if not recovery_codes.left(account.id):
         raise NoCodesLeft("no recovery codes left")
+    kind = Factor.TOTP if way == "totp" else Factor.SECURITY_KEY
+    removal.check_replacement(account.id, found, kind, now=request_time())
     new = "an authenticator app" if way == "totp" else "a security key or passkey"
     return access.step_up(
         Action.REPLACE_AUTHENTICATOR,

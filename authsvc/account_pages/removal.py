@@ -41,6 +41,9 @@ class LastFactor(Forbidden):
     )
 
 
+KEY_FOR_A_KEY = "Your packages require keys or passkeys, so an app cannot come in place of this one. Add a key instead."
+
+
 def own(authenticator_id: int) -> AuthenticatorView:
     """An authenticator of the caller's. Raises NotFound."""
     own = accounts.enrolled(access.require_principal().account_id, now=request_time())
@@ -82,6 +85,17 @@ def _check_mandate(account_id: int, leaving: int, *, now: datetime) -> None:
             message=TOO_FEW_LEFT if kinds else None,
             way_on=("Add another", url_for("account_pages.enrol_choose")),
         )
+
+
+def check_replacement(account_id: int, lost: AuthenticatorView, new: Factor, *, now: datetime) -> None:
+    """Check that what comes in place of the lost one counts for as much. Raises LastFactor.
+
+    A mandate for keys takes a key for a key, also while there are too few of them (POLICY 4).
+    """
+    others = [a.kind for a in accounts.enrolled(account_id, now=now) if a.id != lost.id]
+    less = lost.kind in PHISHING_RESISTANT and new not in PHISHING_RESISTANT
+    if less and not mandates.may_keep_only(account_id, [*others, new], now=now):
+        raise LastFactor(f"account {account_id}", message=KEY_FOR_A_KEY)
 
 
 @access.carries_out(Action.REMOVE_AUTHENTICATOR)
@@ -214,12 +228,16 @@ def _carry_out(removal_id: int, *, now: datetime) -> bool:
         return True
 
 
-def replace_lost(response: Response, who: Principal, lost: int) -> Response:
-    """The new one counts: the lost one ends, and a hold begins that only an older authenticator shortens (POLICY 4)."""
+def replace_lost(response: Response, who: Principal, lost: int, new: Factor) -> Response:
+    """The new one counts: the lost one ends, and a hold begins that only an older authenticator shortens (POLICY 4).
+
+    Raises LastFactor, so that the new one does not count either, where a mandate for keys came into force meanwhile.
+    """
     now = request_time()
     found = next((a for a in accounts.enrolled(who.account_id, now=now) if a.id == lost), None)
     if found is None:
         return response
+    check_replacement(who.account_id, found, new, now=now)
     audit.record(
         EventType.AUTHENTICATOR_REPLACED, account_id=who.account_id, at=now, client=client(), label=found.label
     )

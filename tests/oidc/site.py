@@ -140,11 +140,12 @@ def sign_in(
     amr: str = "pwd",
     auth_time: datetime | None = None,
     first_seen: datetime | None = None,
+    where: Client = HERE,
 ) -> None:
     """Give a visitor a session of this strength, as the sign-in door would have; the door has tests of its own."""
     with visitor.app.app_context(), db.transaction():
         epoch = accounts.get(person.id).epoch
-        browser = devices.remember("", person.id, epoch=epoch, client=HERE, now=first_seen or now)
+        browser = devices.remember("", person.id, epoch=epoch, client=where, now=first_seen or now)
         _, session = sessions.issue(
             person.id,
             epoch=epoch,
@@ -152,7 +153,7 @@ def sign_in(
             amr=frozenset(amr.split()),
             auth_time=auth_time or now,
             browser_id=browser.id,
-            client=HERE,
+            client=where,
             now=now,
         )
     visitor.http.set_cookie("authsvc-session", session, domain="localhost")
