@@ -124,24 +124,25 @@ def run_command(arguments: list[str]) -> None:
     """The command itself; stages go to standard error."""
     begun, used = time.perf_counter(), time.process_time()
     from authsvc.cli import main as command
-    from authsvc.mandates import figures, importing, membership, phases, service, snapshots, telling
+    from authsvc.mandates import figures, given, importing, membership, phases, scratch, service, snapshots, telling
 
     stages = Stages()
     for owner, name, stage in (
         (importing._Reading, "into", "read"),
-        (importing.Scratch, "sort", "order"),
+        (scratch.Scratch, "sort", "order"),
         (importing, "_know", "know"),
-        (importing.Scratch, "compare", "compare"),
+        (scratch.Scratch, "compare", "compare"),
         (importing, "_many_would_go", "compare"),
         (importing, "_put_down", "write"),
         (importing, "_place", "place"),
-        (importing.Lease, "make_current", "switch"),
+        (snapshots.Lease, "make_current", "switch"),
         (importing, "tidy", "tidy"),
         (snapshots, "tidy", "tidy"),
         (importing, "match_accounts", "match"),
         (service, "match_accounts", "match"),
         (phases, "write_down", "phases"),
         (membership, "changes", "changes"),
+        (given, "give_all", "give"),
         (service, "_let_go", "let go"),
         (telling, "tell_due", "tell"),
         (figures, "keep", "figures"),

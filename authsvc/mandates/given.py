@@ -1,11 +1,13 @@
 """Mandates that were given to accounts: read, as they hold now, and written down."""
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, exists, func, or_, select, update
+from sqlalchemy.sql.expression import SQLColumnExpression
 
 from authsvc import audit
 from authsvc.audit import EventType
@@ -93,55 +95,96 @@ def _given(row: Any, exemption: Exemption | None, now: datetime) -> Given:
     )
 
 
-def give(account_id: int, mandate: Mandate, *, source: str, set_by: str, quiet: bool = False, now: datetime) -> bool:
+def give(account_id: int, mandate: Mandate, *, source: str, set_by: str, now: datetime) -> bool:
     """Write a mandate down, to be told at once. False when one of this source asks for as much, as early, already.
 
     One statement decides whether it is new, so of two who give at once only one does. A date never moves back and a
-    strength never sinks (POLICY 13). `quiet`: nothing of it goes into the account's log.
+    strength never sinks (POLICY 13).
     """
-    weaker = [strength.value for strength in Strength if strength.rank < mandate.strength.rank]
-    row = {"phase": mandate.phase, "reason": mandate.reason, "enforced_from": mandate.enforced_from}
-    row |= {"strength": mandate.strength.value, "set_by": set_by, "created_at": now, "tell_at": now}
-    new = db.upsert(MandateRow).values(account_id=account_id, source=source, **row)
-    ended = MandateRow.ended_at.is_not(None)
-    told: dict[str, Any] = {name: new.excluded[name] for name in row} | {"ended_at": None, "below_since": None}
-    told["enforced_from"] = case(
-        (or_(ended, MandateRow.enforced_from > new.excluded.enforced_from), new.excluded.enforced_from),
-        else_=MandateRow.enforced_from,
-    )
-    told["strength"] = case(
-        (or_(ended, MandateRow.strength.in_(weaker)), new.excluded.strength), else_=MandateRow.strength
-    )
-    stricter = new.on_conflict_do_update(
-        index_elements=[MandateRow.account_id, MandateRow.source],
-        set_=told,
-        where=or_(ended, MandateRow.enforced_from > new.excluded.enforced_from, MandateRow.strength.in_(weaker)),
-    )
-    if db.session().scalar(stricter.returning(MandateRow.id)) is None:
+    if not _write([_row(account_id, source, mandate, set_by=set_by, now=now)]):
         return False
-    if not quiet:
-        audit.record(
-            EventType.MANDATE_BEGUN,
-            account_id=account_id,
-            at=now,
-            phase=mandate.phase,
-            reason=mandate.reason,
-            enforced_from=mandate.enforced_from.isoformat(),
-            strength=mandate.strength.value,
-            by=set_by,
-        )
+    _record(account_id, mandate, set_by=set_by, now=now)
     return True
 
 
-def give_all(account_id: int, mandates: Collection[tuple[str, Mandate]], *, set_by: str, now: datetime) -> bool:
-    """Give several, by source. True when that asks its owner for something anew; only then the log says so."""
-    before = [given.mandate for given in of_account(account_id, now=now)]
-    among = [*before, *(mandate for _, mandate in mandates)]
-    news = False
-    for source, mandate in mandates:
-        anew = tells_anew(mandate, [other for other in among if other is not mandate])
-        news |= give(account_id, mandate, source=source, set_by=set_by, quiet=not anew, now=now) and anew
-    return news
+def give_all(wanted: Mapping[int, Collection[tuple[str, Mandate]]], *, set_by: str, now: datetime) -> int:
+    """Give accounts several each, by source, as `give` does; returns how many are asked for something anew by that.
+
+    Only what asks for something anew goes into an account's log.
+    """
+    before: dict[int, list[Mandate]] = defaultdict(list)
+    for one in _of_accounts(wanted.keys(), now=now):
+        before[one.account_id].append(one.mandate)
+    rows = [
+        _row(account_id, source, mandate, set_by=set_by, now=now)
+        for account_id, mandates in wanted.items()
+        for source, mandate in mandates
+    ]
+    written, news = _write(rows), set()
+    for account_id, mandates in wanted.items():
+        among = [*before[account_id], *(mandate for _, mandate in mandates)]
+        for source, mandate in mandates:
+            others = [other for other in among if other is not mandate]
+            if (account_id, source) in written and tells_anew(mandate, others):
+                _record(account_id, mandate, set_by=set_by, now=now)
+                news.add(account_id)
+    return len(news)
+
+
+def _of_accounts(account_ids: Collection[int], *, now: datetime) -> Iterator[Given]:
+    live = select(*_COLUMNS).where(MandateRow.account_id.in_(account_ids), MandateRow.ended_at.is_(None))
+    for row in db.session().execute(live.order_by(MandateRow.id)).all():
+        yield _given(row, exemptions.current(row.account_id, now=now), now)
+
+
+def _row(account_id: int, source: str, mandate: Mandate, *, set_by: str, now: datetime) -> dict[str, Any]:
+    return {
+        "account_id": account_id,
+        "source": source,
+        "phase": mandate.phase,
+        "reason": mandate.reason,
+        "enforced_from": mandate.enforced_from,
+        "strength": mandate.strength.value,
+        "set_by": set_by,
+        "created_at": now,
+        "tell_at": now,
+    }
+
+
+def _write(rows: list[dict[str, Any]]) -> set[tuple[int, str]]:
+    """Put mandates down; account and source of those that are new or ask for more than was given."""
+    if not rows:
+        return set()
+    new = db.upsert(MandateRow)
+    ended = MandateRow.ended_at.is_not(None)
+    earlier = MandateRow.enforced_from > new.excluded.enforced_from
+    weaker = _rank(MandateRow.strength) < _rank(new.excluded.strength)
+    told: dict[str, Any] = {name: new.excluded[name] for name in rows[0] if name not in ("account_id", "source")}
+    told |= {"ended_at": None, "below_since": None}
+    told["enforced_from"] = case((or_(ended, earlier), new.excluded.enforced_from), else_=MandateRow.enforced_from)
+    told["strength"] = case((or_(ended, weaker), new.excluded.strength), else_=MandateRow.strength)
+    stricter = new.on_conflict_do_update(
+        index_elements=[MandateRow.account_id, MandateRow.source], set_=told, where=or_(ended, earlier, weaker)
+    )
+    taken = db.session().connection().execute(stricter.returning(MandateRow.account_id, MandateRow.source), rows)
+    return {(row.account_id, row.source) for row in taken}
+
+
+def _rank(strength: SQLColumnExpression[str]) -> ColumnElement[int]:
+    return case(*((strength == one.value, one.rank) for one in Strength), else_=0)
+
+
+def _record(account_id: int, mandate: Mandate, *, set_by: str, now: datetime) -> None:
+    audit.record(
+        EventType.MANDATE_BEGUN,
+        account_id=account_id,
+        at=now,
+        phase=mandate.phase,
+        reason=mandate.reason,
+        enforced_from=mandate.enforced_from.isoformat(),
+        strength=mandate.strength.value,
+        by=set_by,
+    )
 
 
 def mark_below(ids: Collection[int], *, now: datetime) -> None:

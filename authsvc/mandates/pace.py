@@ -18,7 +18,7 @@ from authsvc.core import db
 
 HOLD = timedelta(milliseconds=20)  # a sign-in writes three times; measured in docs/performance.md
 LEAST, FIRST, MOST = 50, 500, 5000  # rows of a transaction on SQLite
-OF_MANY_WRITERS = 10_000  # on PostgreSQL
+OF_MANY_WRITERS = 2000  # on PostgreSQL, where rows that name an account keep others from locking it meanwhile
 
 Item = TypeVar("Item")
 
@@ -32,9 +32,9 @@ def gently(statement: Any) -> None:
 class Pace:
     """How many rows one transaction writes."""
 
-    def __init__(self) -> None:
-        self.one_writer = db.engine().dialect.name == "sqlite"
-        self.rows = FIRST if self.one_writer else OF_MANY_WRITERS
+    def __init__(self, *, at_most: int | None = None) -> None:
+        self.at_most, self.one_writer = at_most or MOST, db.engine().dialect.name == "sqlite"
+        self.rows = min(self.at_most, FIRST if self.one_writer else OF_MANY_WRITERS)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -46,7 +46,7 @@ class Pace:
         if self.one_writer:
             taken = time.perf_counter() - begun
             fitting = int(self.rows * HOLD.total_seconds() / max(taken, 1e-6))
-            self.rows = max(LEAST, self.rows // 2, min(fitting, self.rows * 2, MOST))
+            self.rows = max(min(LEAST, self.at_most), self.rows // 2, min(fitting, self.rows * 2, self.at_most))
             time.sleep(min(taken, 0.1))
 
     def batches(self, items: Iterable[Item]) -> Iterator[list[Item]]:

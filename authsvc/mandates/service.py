@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from datetime import datetime
 from itertools import islice
+from operator import itemgetter
 from typing import TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, exists, select, update
@@ -17,6 +18,7 @@ from authsvc.mandates import by_account, figures, given, membership, phases, tel
 from authsvc.mandates.given import BY_HAND
 from authsvc.mandates.importing import match_accounts
 from authsvc.mandates.models import FIGURES, MandateRow, Ownership, Package, impact, is_current, of_account
+from authsvc.mandates.pace import Pace
 from authsvc.policy import cohort
 from authsvc.policy import mandate as policy
 from authsvc.policy.cohort import LEAVES_AFTER
@@ -168,7 +170,7 @@ def take_in(account_id: int, username: str, *, now: datetime) -> None:
     )
     owned = [Owned(ecosystem=r.ecosystem, name=r.name, impact=impact(r)) for r in db.session().execute(query)]
     found = cohort.entered(phases.current(), owned, username=username, now=now)
-    given.give_all(account_id, [(mandate.phase, mandate) for mandate in found], set_by="import", now=now)
+    given.give_all({account_id: [(mandate.phase, mandate) for mandate in found]}, set_by="import", now=now)
     telling.tell(account_id, now=now)
 
 
@@ -192,10 +194,12 @@ def apply(*, now: datetime, as_of: datetime | None = None) -> int:
         for account_id, mandate in (changed.tightened | changed.entered).items():
             wanted[account_id].append((phase.name, mandate))
     news = 0
-    for some in _in_parts(iter(wanted.items()), BATCH):
-        with db.transaction():
-            for account_id, mandates in some:
-                news += given.give_all(account_id, mandates, set_by="import", now=now)
+    pace = Pace(at_most=BATCH)
+    for some in pace.batches(
+        sorted(wanted.items(), key=itemgetter(0))
+    ):  # in order, so that two workers do not wait for each other
+        with pace.transaction():
+            news += given.give_all(dict(some), set_by="import", now=now)
     for _, changed in found:
         for ids in _in_parts(iter(changed.below), IDS):
             with db.transaction():
