@@ -104,6 +104,7 @@ class Action(StrEnum):
     READ_STAFF = "staff:read"
     DECIDE_RECOVERY = "recovery:decide"
     EXEMPT_FROM_MANDATE = "mandate:exempt"
+    CHANGE_MANDATE_PHASES = "mandate:phases"
     SIGN_IN_TO_CLIENT = "client:sign_in"
     GRANT_READ = "grant:read"
     GRANT_WRITE = "grant:write"

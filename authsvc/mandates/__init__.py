@@ -9,11 +9,12 @@ conditions of queries), may_keep_only (may the others go?), co_owners (who maint
 (what somebody maintains), require (by hand), link_account (a name registered), put_package and put_maintainers
 (pushed by a registry; package, ownership and package_name read what it sent); packages_and_invitations (as their owner
 sees them), accept, decline, may_answer, take_back (after a freeze) and in_mails (how mails name a package); apply,
-tell_invited and tidy_imports (the worker's tasks); exempt, current_exemption, end_exemption and standing_exemptions; of
-two people of the service may_exempt, is_alone, check_end, propose_exemption, decide_exemption, exemption_proposal and
-exemption_proposals; plan, what_if (a phase were another one), preview (of another day), report, stopped and people
-(whom it stops), adoption and its picture, trend; current_phases, change_phases and phase_history; and the operators'
-commands `impact` and `mandates`.
+tell_invited, tidy_imports and carry_out_proposals (the worker's tasks); exempt, current_exemption, end_exemption and
+standing_exemptions; of two people of the service may_exempt, is_alone, check_end, propose_exemption, decide_exemption,
+exemption_proposal, exemption_proposals, propose_phase, decide_phase, phase_proposal and phase_proposals; plan, what_if
+(a phase were another one), preview (of another day), report, stopped and people (whom it stops), adoption and its
+picture, trend; current_phases, phase, change_phases, phase_history, file_decides, of_rule and to_rule; and the
+operators' commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.accepting import (
@@ -47,21 +48,31 @@ from authsvc.mandates.figures import (
 from authsvc.mandates.figures import DayFigures as AdoptionDay
 from authsvc.mandates.for_staff import (
     LONGEST,
+    carry_out_proposals,
     check_end,
     decide_exemption,
     exemption_proposal,
     exemption_proposals,
-    is_alone,
     may_exempt,
     preview,
     propose_exemption,
     trend,
 )
 from authsvc.mandates.impact import Maintained, figures_in_words
-from authsvc.mandates.phases import BadPhases, FileDecides
+from authsvc.mandates.phase_changes import (
+    PhaseProposal,
+    decide_phase,
+    phase_proposal,
+    phase_proposals,
+    propose_phase,
+)
+from authsvc.mandates.phases import BadPhases, FileDecides, file_decides, of_rule, to_rule
+from authsvc.mandates.phases import Change as PhaseChange
 from authsvc.mandates.phases import change as change_phases
 from authsvc.mandates.phases import current as current_phases
 from authsvc.mandates.phases import history as phase_history
+from authsvc.mandates.phases import one as phase
+from authsvc.mandates.proposals import is_alone
 from authsvc.mandates.pushing import Pushed, put_maintainers, put_package
 from authsvc.mandates.reading import OwnershipLine, PackageLine, ownership, package, package_name
 from authsvc.mandates.service import (
@@ -96,7 +107,9 @@ __all__ = [
     "PackageLine",
     "Packages",
     "Person",
+    "PhaseChange",
     "PhaseFigures",
+    "PhaseProposal",
     "Pushed",
     "Running",
     "WhatIf",
@@ -104,6 +117,7 @@ __all__ = [
     "adoption",
     "ahead",
     "apply",
+    "carry_out_proposals",
     "change_phases",
     "check_end",
     "co_owners",
@@ -112,12 +126,14 @@ __all__ = [
     "current_exemption",
     "current_phases",
     "decide_exemption",
+    "decide_phase",
     "decline",
     "end_exemption",
     "exempt",
     "exemption_proposal",
     "exemption_proposals",
     "figures_in_words",
+    "file_decides",
     "has_mandate",
     "in_force",
     "in_mails",
@@ -129,6 +145,7 @@ __all__ = [
     "may_answer",
     "may_exempt",
     "may_keep_only",
+    "of_rule",
     "ownership",
     "owns_packages",
     "package",
@@ -136,10 +153,14 @@ __all__ = [
     "packages",
     "packages_and_invitations",
     "people",
+    "phase",
     "phase_history",
+    "phase_proposal",
+    "phase_proposals",
     "plan",
     "preview",
     "propose_exemption",
+    "propose_phase",
     "put_maintainers",
     "put_package",
     "rehearsal",
@@ -151,6 +172,7 @@ __all__ = [
     "take_back",
     "tell_invited",
     "tidy_imports",
+    "to_rule",
     "trend",
     "upcoming",
     "what_if",

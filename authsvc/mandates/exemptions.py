@@ -40,9 +40,10 @@ def exempt(
     set_by: str,
     staff: str = "",
     starts_at: datetime,
+    told: bool = False,
     now: datetime,
 ) -> ExemptionView:
-    """Ask nothing of an account until a moment. Its owner is told, the log says why and by whom.
+    """Ask nothing of an account until a moment. Its owner is told unless they were, the log says why and by whom.
 
     `staff`: the names of those who decided it in the console.
     """
@@ -64,22 +65,39 @@ def exempt(
         client=None,
         **({"by": set_by, "staff": staff} if staff else {"by": set_by}),
     )
-    _tell(account_id, subject="Your account {} is exempt for a while", row=row, ended=False, now=now)
+    if not told:
+        _tell(account_id, reason=reason, starts_at=starts_at, until=until, now=now)
     db.session().flush()
     return next(view for view in standing(now=now) if view.id == row.id)
 
 
-def end(account_id: int, *, set_by: str, now: datetime) -> bool:
-    """Take every exemption of an account back, begun or not. False when it has none."""
+def end(account_id: int, *, set_by: str, staff: str = "", now: datetime) -> bool:
+    """Take every exemption of an account back, begun or not. False when it has none.
+
+    `staff`: who did it in the console. It strengthens, so one person does (POLICY 13).
+    """
     live = update(ExemptionRow).where(
         ExemptionRow.account_id == account_id, ExemptionRow.ended_at.is_(None), ExemptionRow.until > now
     )
     ids = db.session().scalars(live.values(ended_at=now).returning(ExemptionRow.id)).all()
     if not ids:
         return False
-    audit.record(EventType.MANDATE_EXEMPTION_ENDED, account_id=account_id, at=now, by=set_by)
-    _tell(account_id, subject="Your account {} is no longer exempt", row=None, ended=True, now=now)
+    by = {"by": set_by, "staff": staff} if staff else {"by": set_by}
+    audit.record(EventType.MANDATE_EXEMPTION_ENDED, account_id=account_id, at=now, client=None, **by)
+    tell_ended(account_id, now=now)
     return True
+
+
+def tell_ahead(account_id: int, *, reason: str, starts_at: datetime, until: datetime, now: datetime) -> None:
+    """Tell the owner of an exemption that begins unless somebody takes it back before."""
+    _tell(account_id, reason=reason, starts_at=starts_at, until=until, waits=True, now=now)
+
+
+def tell_ended(account_id: int, *, now: datetime) -> None:
+    """Tell the owner that there is none any more."""
+    username = accounts.get(account_id).username
+    subject = f"Your account {username} is no longer exempt"
+    mail.notify(account_id, "mandate_exempted", subject=subject, now=now, username=username, ended=True)
 
 
 def current(account_id: int, *, now: datetime) -> Exemption | None:
@@ -132,16 +150,19 @@ def of_accounts(*, as_of: datetime) -> dict[int, Exemption]:
     return found
 
 
-def _tell(account_id: int, *, subject: str, row: ExemptionRow | None, ended: bool, now: datetime) -> None:
+def _tell(
+    account_id: int, *, reason: str, starts_at: datetime, until: datetime, waits: bool = False, now: datetime
+) -> None:
     username = accounts.get(account_id).username
     mail.notify(
         account_id,
         "mandate_exempted",
-        subject=subject.format(username),
+        subject=f"Your account {username} is exempt for a while",
         now=now,
         username=username,
-        ended=ended,
-        reason=row.reason if row else "",
-        starts_at=row.starts_at if row else now,
-        until=row.until if row else now,
+        ended=False,
+        waits=waits,
+        reason=reason,
+        starts_at=starts_at,
+        until=until,
     )

@@ -4,42 +4,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, ForeignKey, String, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import select
 
 from authsvc import accounts, audit
 from authsvc.audit import EventType
 from authsvc.core import db
-from authsvc.core.db import BigId, Row
 from authsvc.core.errors import BadInput, NotFound
-from authsvc.mandates import chart, phases
+from authsvc.mandates import chart, exemptions, phase_changes, phases, proposals
 from authsvc.mandates.co_owners import co_owners
 from authsvc.mandates.exemptions import WAITS, exempt
 from authsvc.mandates.figures import DayFigures, WhatIf, what_if
-from authsvc.mandates.models import MAX_REASON
+from authsvc.mandates.proposals import ProposalRow
 from authsvc.policy.recovery import NoVote, Vote, may_vote
 
-PROPOSAL_LASTS = timedelta(days=14)
 LONGEST = timedelta(days=365)
 
-
-class ProposalRow(Row):
-    """An exemption that one person of the service proposed."""
-
-    __tablename__ = "mandate_exemption_proposals"
-
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
-    reason: Mapped[str] = mapped_column(String(MAX_REASON))
-    until: Mapped[datetime]
-    proposed_by: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
-    proposed_at: Mapped[datetime]
-    decided_at: Mapped[datetime | None]  # approved or refused; the log says which, and by whom
+_OF_EXEMPTIONS = ProposalRow.phase == ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalView:
-    """A proposal that somebody has to decide. `no_vote`: why whoever looks may not."""
+    """A proposal that somebody has to decide, or time at `begins_at`. `no_vote`: why whoever looks may not."""
 
     id: int
     username: str
@@ -47,6 +32,7 @@ class ProposalView:
     until: datetime
     proposed_by: str
     proposed_at: datetime
+    begins_at: datetime | None
     no_vote: NoVote | None
 
 
@@ -55,29 +41,26 @@ def may_exempt(account_id: int, *, staff_id: int, now: datetime) -> NoVote | Non
     return _no_vote(account_id, staff_id, (), now)
 
 
-def is_alone(staff_id: int, *, now: datetime) -> bool:
-    """True when nobody else here could approve what this person proposes."""
-    return accounts.staff_with_keys(now=now) <= {staff_id}
-
-
 def propose_exemption(account_id: int, *, reason: str, until: datetime, staff_id: int, now: datetime) -> NoVote | None:
     """Put an exemption down for a second person; why this one may not, or None.
 
-    The caller sees to it that the person is staff and has just proved it. Where nobody else could approve it stands at
-    once and begins a day later, as at the command line. Raises BadInput for a day that is too early or too far.
+    The caller sees to it that the person is staff and has just proved it. Where nobody else could approve it, it
+    begins a day later, as at the command line, and its owner is told now. Raises BadInput for a day that is too early
+    or too far.
     """
     accounts.lock(account_id)
     check_end(until, now=now)
     problem = may_exempt(account_id, staff_id=staff_id, now=now)
     if problem is not None:
         return problem
-    staff = accounts.get(staff_id).username
-    if is_alone(staff_id, now=now):
-        exempt(account_id, reason=reason, until=until, set_by="staff", staff=staff, starts_at=now + WAITS, now=now)
-        return None
-    row = ProposalRow(account_id=account_id, reason=reason, until=until, proposed_by=staff_id, proposed_at=now)
+    begins_at = proposals.begins_at(staff_id, now=now)
+    row = ProposalRow(
+        account_id=account_id, reason=reason, until=until, proposed_by=staff_id, proposed_at=now, begins_at=begins_at
+    )
     db.session().add(row)
-    _note(EventType.MANDATE_EXEMPTION_PROPOSED, row, staff, now)
+    _note(EventType.MANDATE_EXEMPTION_PROPOSED, row, accounts.get(staff_id).username, now)
+    if begins_at is not None:
+        exemptions.tell_ahead(account_id, reason=reason, starts_at=begins_at, until=until, now=now)
     return None
 
 
@@ -94,39 +77,72 @@ def decide_exemption(proposal_id: int, *, staff_id: int, approve: bool, now: dat
     say any more.
     """
     db.writing()
-    row = db.session().scalar(select(ProposalRow).where(ProposalRow.id == proposal_id, _open(now)))
-    if row is None:
-        raise _gone(proposal_id)
+    row = proposals.find(proposal_id, _OF_EXEMPTIONS, now=now)
     problem = _no_vote(row.account_id, staff_id, (row,) if approve else (), now)
     if problem is not None:
         return problem
-    proposer, staff = accounts.get(row.proposed_by), accounts.get(staff_id).username
-    unfit = not proposer.is_staff or may_exempt(row.account_id, staff_id=proposer.id, now=now) is not None
-    if approve and (proposer.disabled or unfit):
-        raise _gone(proposal_id)
-    mine = update(ProposalRow).where(ProposalRow.id == proposal_id, ProposalRow.decided_at.is_(None))
-    if db.session().scalar(mine.values(decided_at=now).returning(ProposalRow.id)) is None:
-        raise _gone(proposal_id)
+    if approve and not _is_fit(row, now):
+        raise proposals.gone(proposal_id)
+    staff = accounts.get(staff_id).username
+    proposals.take(proposal_id, now=now)
     if approve:
-        both = f"{proposer.username}, {staff}"
-        exempt(row.account_id, reason=row.reason, until=row.until, set_by="staff", staff=both, starts_at=now, now=now)
-    else:
-        _note(EventType.MANDATE_EXEMPTION_REFUSED, row, staff, now)
+        _exempt(row, f"{accounts.get(row.proposed_by).username}, {staff}", now=now)
+        return None
+    _note(EventType.MANDATE_EXEMPTION_REFUSED, row, staff, now)
+    if row.begins_at is not None:
+        exemptions.tell_ended(row.account_id, now=now)
     return None
+
+
+def carry_out_proposals(*, now: datetime) -> int:
+    """Begin what people proposed who are alone, once their day is over; returns how many. The worker's task.
+
+    In transactions of its own. Whoever is alone is asked for now: what a colleague could approve by now waits for them.
+    """
+    with db.transaction():
+        due = proposals.begun(now=now)
+    for proposal_id in due:
+        with db.transaction():
+            db.writing()
+            row = proposals.find(proposal_id, ProposalRow.begins_at <= now, now=now)
+            if row.phase:
+                phase_changes.begin(row, now=now)
+                continue
+            proposals.take(proposal_id, now=now)
+            if _is_fit(row, now):
+                _exempt(row, accounts.get(row.proposed_by).username, told=True, now=now)
+    return len(due)
+
+
+def _is_fit(row: ProposalRow, now: datetime) -> bool:
+    return proposals.has_say(row.proposed_by) and may_exempt(row.account_id, staff_id=row.proposed_by, now=now) is None
+
+
+def _exempt(row: ProposalRow, staff: str, *, told: bool = False, now: datetime) -> None:
+    exempt(
+        row.account_id,
+        reason=row.reason,
+        until=row.until,
+        set_by="staff",
+        staff=staff,
+        starts_at=now,
+        told=told,
+        now=now,
+    )
 
 
 def exemption_proposals(*, staff_id: int, now: datetime) -> list[ProposalView]:
     """What waits for a second person, as this one sees it, the oldest first."""
-    rows = db.session().scalars(select(ProposalRow).where(_open(now)).order_by(ProposalRow.id))
-    return [_view(row, staff_id, now) for row in rows]
+    which = (_OF_EXEMPTIONS, proposals.is_open(now))
+    return [
+        _view(row, staff_id, now)
+        for row in db.session().scalars(select(ProposalRow).where(*which).order_by(ProposalRow.id))
+    ]
 
 
 def exemption_proposal(proposal_id: int, *, staff_id: int, now: datetime) -> ProposalView:
     """One of them. Raises NotFound."""
-    row = db.session().scalar(select(ProposalRow).where(ProposalRow.id == proposal_id, _open(now)))
-    if row is None:
-        raise _gone(proposal_id)
-    return _view(row, staff_id, now)
+    return _view(proposals.find(proposal_id, _OF_EXEMPTIONS, now=now), staff_id, now)
 
 
 def _view(row: ProposalRow, staff_id: int, now: datetime) -> ProposalView:
@@ -137,13 +153,9 @@ def _view(row: ProposalRow, staff_id: int, now: datetime) -> ProposalView:
         until=row.until,
         proposed_by=accounts.get(row.proposed_by).username,
         proposed_at=row.proposed_at,
+        begins_at=row.begins_at if proposals.is_alone(row.proposed_by, now=now) else None,
         no_vote=_no_vote(row.account_id, staff_id, (row,), now),
     )
-
-
-def _open(now: datetime) -> ColumnElement[bool]:
-    lately = ProposalRow.proposed_at > now - PROPOSAL_LASTS
-    return ProposalRow.decided_at.is_(None) & (ProposalRow.until > now) & lately
 
 
 def _no_vote(account_id: int, staff_id: int, proposals: Sequence[ProposalRow], now: datetime) -> NoVote | None:
@@ -159,12 +171,6 @@ def _no_vote(account_id: int, staff_id: int, proposals: Sequence[ProposalRow], n
 def _note(type_: EventType, row: ProposalRow, staff: str, now: datetime) -> None:
     until = row.until.isoformat()
     audit.record(type_, account_id=row.account_id, at=now, by="staff", staff=staff, reason=row.reason, until=until)
-
-
-def _gone(proposal_id: int) -> NotFound:
-    return NotFound(
-        f"proposal {proposal_id}", message="This proposal was decided, ran out, or does not count any more."
-    )
 
 
 def preview(name: str, *, day: datetime, now: datetime, most: int) -> WhatIf:

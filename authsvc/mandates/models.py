@@ -186,7 +186,7 @@ class PhaseRow(Row):
     name: Mapped[str] = mapped_column(String(40), index=True)
     rule: Mapped[dict[str, Any] | None]  # as in mandates.toml, times in ISO 8601; null: taken away
     reason: Mapped[str] = mapped_column(String(MAX_REASON))
-    set_by: Mapped[str] = mapped_column(String(40))
+    set_by: Mapped[str] = mapped_column(String(80))  # two people's names
     created_at: Mapped[datetime]
 
 

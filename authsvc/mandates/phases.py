@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 
-from authsvc import accounts
+from authsvc import accounts, audit
+from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.web import settings
 from authsvc.mandates.models import PhaseRow
@@ -66,7 +67,7 @@ def stored() -> tuple[Phase, ...]:
     )
     if not rows:
         return PHASES
-    return tuple(_of_row(row.name, row.rule) for row in rows if row.rule is not None)
+    return tuple(phase for row in rows if (phase := of_stored(row.name, row.rule)) is not None)
 
 
 def write_down(*, now: datetime) -> None:
@@ -78,9 +79,30 @@ def write_down(*, now: datetime) -> None:
 
 def change(phases: Iterable[Phase], *, reason: str, set_by: str, now: datetime) -> list[Change]:
     """Replace the phases by these, for staff; returns what changed. Raises FileDecides."""
-    if _path().is_file():
+    if file_decides():
         raise FileDecides(f"{_path()} is there")
     return _write(tuple(phases), reason=reason, set_by=set_by, now=now)
+
+
+def change_one(name: str, new: Phase | None, *, reason: str, set_by: str, now: datetime) -> None:
+    """Put one phase in the place of that name, add it, or take it away (None). Raises FileDecides."""
+    others = [phase for phase in stored() if phase.name != name]
+    change([*others, new] if new else others, reason=reason, set_by=set_by, now=now)
+
+
+def one(name: str) -> Phase | None:
+    """The phase of that name; None where there is none. Raises BadPhases."""
+    return next((phase for phase in current() if phase.name == name), None)
+
+
+def file_decides() -> bool:
+    """True while `mandates.toml` is there."""
+    return _path().is_file()
+
+
+def of_stored(name: str, rule: dict[str, Any] | None) -> Phase | None:
+    """A phase from a rule as it was written down; None for none."""
+    return None if rule is None else of_rule(name, {"grace_days": 0} | rule)  # older rules had no grace
 
 
 def history() -> list[Change]:
@@ -88,7 +110,7 @@ def history() -> list[Change]:
     before: dict[str, Phase | None] = {}
     changes = []
     for row in db.session().scalars(select(PhaseRow).order_by(PhaseRow.id)):
-        new = None if row.rule is None else _of_row(row.name, row.rule)
+        new = of_stored(row.name, row.rule)
         changes.append(
             Change(
                 name=row.name,
@@ -115,11 +137,17 @@ def _write(phases: tuple[Phase, ...], *, reason: str, set_by: str, now: datetime
         if before != after:
             _append(name, after, reason=reason, set_by=set_by, now=now)
             changes.append(Change(name=name, old=before, new=after, reason=reason, set_by=set_by, at=now))
+            audit.record(
+                EventType.MANDATE_PHASE_CHANGED,
+                account_id=None,
+                at=now,
+                by=set_by,
+                phase=name,
+                reason=reason,
+                old=to_rule(before) if before else None,
+                new=to_rule(after) if after else None,
+            )
     return changes
-
-
-def _of_row(name: str, rule: dict[str, Any]) -> Phase:
-    return of_rule(name, {"grace_days": 0} | rule)  # what was written down before there was a grace had none
 
 
 def _append(name: str, phase: Phase | None, *, reason: str, set_by: str, now: datetime) -> None:

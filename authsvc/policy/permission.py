@@ -40,6 +40,7 @@ TABLE: dict[Action, Rule] = {
     Action.READ_STAFF: Rule(in_hold=False, staff=True),
     Action.DECIDE_RECOVERY: Rule(in_hold=False, step_up=True, staff=True),
     Action.EXEMPT_FROM_MANDATE: Rule(in_hold=False, step_up=True, staff=True),
+    Action.CHANGE_MANDATE_PHASES: Rule(in_hold=False, step_up=True, staff=True),
     Action.RENAME_AUTHENTICATOR: Rule(in_hold=False),
     Action.ADD_AUTHENTICATOR: Rule(in_hold=True, under_unmet_mandate=True, step_up=True),
     Action.REMOVE_AUTHENTICATOR: Rule(in_hold=False, step_up=True),

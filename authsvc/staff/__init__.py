@@ -4,7 +4,7 @@ Who may come in is a rule of `policy/permission.py` (`Rule.staff`), applied by `
 decision leads to is `cases`' affair.
 """
 
-from authsvc.staff import mandates, recovery, start
+from authsvc.staff import mandates, phases, recovery, start
 from authsvc.staff.blueprint import bp
 
-__all__ = ["bp", "mandates", "recovery", "start"]
+__all__ = ["bp", "mandates", "phases", "recovery", "start"]

@@ -9,22 +9,22 @@ from markupsafe import Markup
 
 from authsvc import access, accounts, mandates
 from authsvc.core.assurance import Action, Principal
-from authsvc.core.errors import BadInput, Forbidden
+from authsvc.core.errors import BadInput, Forbidden, NotFound
 from authsvc.core.rate_limits import limited
 from authsvc.core.templating import date_words
 from authsvc.core.web import query_field, request_time, requires, text_field
 from authsvc.mandates import AdoptionDay, PhaseFigures
 from authsvc.policy.recovery import NoVote
 from authsvc.staff.blueprint import bp
-from authsvc.staff.words import NO_VOTES
+from authsvc.staff.words import MAX_REASON, MIN_REASON, NO_VOTES
 
 SOON = timedelta(days=30)
 PEOPLE_ON_PAGE = 25
 DAYS_IN_TABLE = 12
-MIN_REASON, MAX_REASON = 10, 400
 DONE = {
+    "ended": "Taken back. What was asked before is asked again, and the owner was told.",
     "proposed": "Proposed. It begins when a second person approves.",
-    "alone": "It begins in 24 hours. As nobody else here has a key, a day takes the place of another person.",
+    "alone": "It begins in 24 hours, in place of another person's key. The owner was told.",
     "approved": "Approved. It has begun, and the owner was told.",
     "refused": "Refused. Nothing changes.",
 }
@@ -236,9 +236,29 @@ def decide_exemption(proposal_id: int) -> ResponseReturnValue:
     )
 
 
+@bp.post("/mandates/exemptions/end")
+@requires(Action.EXEMPT_FROM_MANDATE)
+@limited("account")
+def end_exemption() -> ResponseReturnValue:
+    """Ask for the step-up, which is bound to this account. It strengthens, so one person does it."""
+    account = accounts.find(text_field("account"))
+    if account is None:
+        raise BadInput("account", message="There is no account of this name.")
+    return access.step_up(
+        Action.EXEMPT_FROM_MANDATE,
+        params={"decision": "end", "account": str(account.id)},
+        words=f"Take the exemption of {account.username} back",
+        back=url_for("staff.exemptions"),
+    )
+
+
 @access.carries_out(Action.EXEMPT_FROM_MANDATE)
 def _exempt(who: Principal, params: dict[str, str]) -> Response:
     now, staff_id, decision = request_time(), who.account_id, params["decision"]
+    if decision == "end":
+        if not mandates.end_exemption(int(params["account"]), set_by="staff", staff=who.username, now=now):
+            raise NotFound("exemption", message="The account is not exempt any more.")
+        return make_response(redirect(url_for("staff.exemptions", done="ended"), code=303))
     if decision == "propose":
         done = "alone" if mandates.is_alone(staff_id, now=now) else "proposed"
         until = datetime.fromisoformat(params["until"])

@@ -11,6 +11,7 @@ from authsvc.policy import recovery as policy
 from authsvc.policy.mandate import Impact
 from authsvc.policy.recovery import NoVote, Strength
 
+MIN_REASON, MAX_REASON = 10, 400  # characters of a reason about mandates
 DEFERRALS = {  # by reason code of `policy/domain_verdict.py` and `policy/reset_gate.py`
     "ADDRESS_UNVERIFIED": "The address was never confirmed",
     "AUTO_RENEW_NS_CHANGED": "The domain runs on borrowed time, with other name servers",

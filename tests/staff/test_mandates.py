@@ -298,11 +298,77 @@ def test_where_one_person_alone_has_a_key_it_begins_a_day_later(
     assert "24 hours after you confirm it" in sam.visitor.get(EXEMPTIONS).text
     begin = clock.now
     assert proposes(sam) == f"{EXEMPTIONS}?done=alone"
-    (one,) = exempt(app, clock)
-    assert (one.starts_at, one.set_by) == (begin + DAY, "sam")
-    assert outbox.to(alice.email)[-1]["Subject"] == "Your account alice is exempt for a while"
+    (mail,) = outbox.to(alice.email)
+    assert mail["Subject"] == "Your account alice is exempt for a while"
+    assert "another may stop it until then" in mail.get_content()
     assert "Begins in 1 day" in sam.visitor.get(EXEMPTIONS).text
-    assert "Nothing to approve" in sam.visitor.get(EXEMPTIONS).text
+    clock.now = begin + DAY - timedelta(seconds=1)
+    carry_out(app, clock)
+    assert exempt(app, clock) == []
+    clock.now = begin + DAY
+    carry_out(app, clock)
+    carry_out(app, clock)
+    (one,) = exempt(app, clock)
+    assert (one.starts_at, one.set_by, one.reason) == (begin + DAY, "sam", WHY)
+    assert len(outbox.to(alice.email)) == 1
+    assert logged(app, alice)[0] == (EventType.MANDATE_EXEMPTED, "sam", WHY)
+
+
+def carry_out(app: Flask, clock: Clock) -> None:
+    """What the worker does every minute."""
+    with app.app_context():
+        mandates.carry_out_proposals(now=clock.now)
+
+
+@pytest.mark.attack("A13")
+def test_a_colleague_who_has_a_key_by_then_has_to_approve_it(
+    app: Flask,
+    alice: Person,
+    sam: Colleague,
+    make_colleague: Callable[[str], Colleague],
+    outbox: Outbox,
+    clock: Clock,
+) -> None:
+    proposes(sam)
+    sue = make_colleague("sue")
+    clock.advance(days=1)
+    carry_out(app, clock)
+    assert exempt(app, clock) == []
+    sue.visitor.sign_in(sue.person)
+    assert decides(sue, 1, "refuse") == f"{EXEMPTIONS}?done=refused"
+    carry_out(app, clock)
+    assert exempt(app, clock) == []
+    assert outbox.to(alice.email)[-1]["Subject"] == "Your account alice is no longer exempt"
+
+
+def test_somebody_alone_who_maintains_a_package_with_it_by_then_exempts_nobody(
+    app: Flask, alice: Person, sam: Colleague, share: Callable[..., None], clock: Clock
+) -> None:
+    proposes(sam)
+    share("left-pad", alice, sam.person, for_days=0)
+    clock.advance(days=1)
+    carry_out(app, clock)
+    assert exempt(app, clock) == []
+
+
+def test_one_person_takes_an_exemption_back_and_the_owner_is_told(
+    app: Flask, alice: Person, sam: Colleague, sue: Colleague, outbox: Outbox, clock: Clock
+) -> None:
+    proposes(sam)
+    decides(sue, 1)
+    assert "Take back" in sue.visitor.get(EXEMPTIONS).text
+    asked = sue.visitor.post(f"{EXEMPTIONS}/end", account="alice").location
+    assert "Take the exemption of alice back" in sue.visitor.get(asked).text
+    assert len(exempt(app, clock)) == 1
+    again = sam.visitor.post(f"{EXEMPTIONS}/end", account="alice").location
+    assert sue.proves(asked).location == f"{EXEMPTIONS}?done=ended"
+    assert exempt(app, clock) == []
+    assert outbox.to(alice.email)[-1]["Subject"] == "Your account alice is no longer exempt"
+    with request_to(app):
+        event = audit.events(alice.id)[0]
+    assert (event.type, event.detail["staff"]) == (EventType.MANDATE_EXEMPTION_ENDED, "sue")
+    assert "is not exempt any more" in sam.proves(again).text
+    assert sam.visitor.post(f"{EXEMPTIONS}/end", account="nobody").status_code == 400
 
 
 def test_of_two_people_who_approve_at_one_instant_one_counts(

@@ -1,0 +1,155 @@
+"""Phases changed by staff: at once where that only strengthens, by two people where it weakens (POLICY 13).
+
+Nobody is barred because a phase covers them: what was given never weakens by a change (decision 0031), so nobody
+decides on a mandate of their own.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from authsvc import accounts, audit
+from authsvc.audit import EventType
+from authsvc.core import db
+from authsvc.core.errors import BadInput
+from authsvc.mandates import phases, proposals
+from authsvc.mandates.proposals import ProposalRow
+from authsvc.policy.cohort import Phase
+from authsvc.policy.phase_change import weakens
+from authsvc.policy.recovery import NoVote
+
+_OF_PHASES = ProposalRow.phase != ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseProposal:
+    """A change that waits. `old`, `new`: None where there is no phase. `begins_at`: without a second person then."""
+
+    id: int
+    phase: str
+    old: Phase | None
+    new: Phase | None
+    reason: str
+    proposed_by: str
+    proposed_at: datetime
+    begins_at: datetime | None
+    no_vote: NoVote | None
+
+
+def propose_phase(
+    name: str, *, old: Phase | None, new: Phase | None, reason: str, staff_id: int, now: datetime
+) -> bool:
+    """Change a phase, at once where that only strengthens; false when it waits, for a second person or for a day.
+
+    `old` is the phase as it was shown. The caller sees to it that the person is staff and has just proved it. Raises
+    BadInput when it is another by now, FileDecides and BadPhases.
+    """
+    db.writing()
+    _check(name, old)
+    staff = accounts.get(staff_id).username
+    if not weakens(old, new):
+        phases.change_one(name, new, reason=reason, set_by=staff, now=now)
+        return True
+    before, after = (phases.to_rule(phase) if phase else None for phase in (old, new))
+    begins_at = proposals.begins_at(staff_id, now=now)
+    db.session().add(
+        ProposalRow(
+            phase=name,
+            old=before,
+            new=after,
+            reason=reason,
+            proposed_by=staff_id,
+            proposed_at=now,
+            begins_at=begins_at,
+        )
+    )
+    audit.record(
+        EventType.MANDATE_PHASE_PROPOSED,
+        account_id=None,
+        at=now,
+        by="staff",
+        staff=staff,
+        phase=name,
+        reason=reason,
+        old=before,
+        new=after,
+    )
+    return False
+
+
+def decide_phase(proposal_id: int, *, staff_id: int, approve: bool, now: datetime) -> NoVote | None:
+    """Approve what another person proposed, which changes the phase at once, or refuse it; why this person may not.
+
+    Raises NotFound when it was decided or does not count any more, BadInput when the phase is another by now,
+    FileDecides and BadPhases.
+    """
+    db.writing()
+    row = proposals.find(proposal_id, _OF_PHASES, now=now)
+    if approve and row.proposed_by == staff_id:
+        return NoVote.VOTED
+    if approve and not proposals.has_say(row.proposed_by):
+        raise proposals.gone(proposal_id)
+    staff = accounts.get(staff_id).username
+    if approve:
+        _carry_out(row, set_by=f"{accounts.get(row.proposed_by).username}, {staff}", now=now)
+        return None
+    proposals.take(proposal_id, now=now)
+    audit.record(
+        EventType.MANDATE_PHASE_REFUSED,
+        account_id=None,
+        at=now,
+        by="staff",
+        staff=staff,
+        phase=row.phase,
+        reason=row.reason,
+        old=row.old,
+        new=row.new,
+    )
+    return None
+
+
+def phase_proposals(*, staff_id: int, now: datetime) -> list[PhaseProposal]:
+    """What waits, the oldest first, as this person sees it."""
+    rows = db.session().scalars(select(ProposalRow).where(_OF_PHASES, proposals.is_open(now)).order_by(ProposalRow.id))
+    return [_view(row, staff_id, now) for row in rows]
+
+
+def phase_proposal(proposal_id: int, *, staff_id: int, now: datetime) -> PhaseProposal:
+    """One of them. Raises NotFound."""
+    return _view(proposals.find(proposal_id, _OF_PHASES, now=now), staff_id, now)
+
+
+def begin(row: ProposalRow, *, now: datetime) -> None:
+    """Carry out what somebody proposed who is alone; a change of what is another phase by now is dropped."""
+    try:
+        _carry_out(row, set_by=accounts.get(row.proposed_by).username, now=now)
+    except (BadInput, phases.FileDecides):
+        proposals.take(row.id, now=now)
+
+
+def _carry_out(row: ProposalRow, *, set_by: str, now: datetime) -> None:
+    old, new = (phases.of_stored(row.phase, rule) for rule in (row.old, row.new))
+    _check(row.phase, old)
+    proposals.take(row.id, now=now)
+    phases.change_one(row.phase, new, reason=row.reason, set_by=set_by, now=now)
+
+
+def _check(name: str, old: Phase | None) -> None:
+    if phases.one(name) != old:
+        raise BadInput("phase", message="Somebody changed this phase after you opened the page. Please look again.")
+
+
+def _view(row: ProposalRow, staff_id: int, now: datetime) -> PhaseProposal:
+    alone = proposals.is_alone(row.proposed_by, now=now)
+    return PhaseProposal(
+        id=row.id,
+        phase=row.phase,
+        old=phases.of_stored(row.phase, row.old),
+        new=phases.of_stored(row.phase, row.new),
+        reason=row.reason,
+        proposed_by=accounts.get(row.proposed_by).username,
+        proposed_at=row.proposed_at,
+        begins_at=row.begins_at if alone else None,
+        no_vote=NoVote.VOTED if row.proposed_by == staff_id else None,
+    )
