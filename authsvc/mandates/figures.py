@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from authsvc.core import db
 from authsvc.mandates import counting, membership, phases
@@ -52,6 +52,7 @@ class WhatIf:
     new: Phase | None
     as_of: datetime
     found: Difference
+    leaving: int  # given it, and not reached any more: they leave after 90 days
     more: tuple[str, ...]  # who would be stopped as well
     fewer: tuple[str, ...]  # who would not be any more
 
@@ -113,9 +114,15 @@ def what_if(name: str, new: Phase | None, *, now: datetime, most: int) -> WhatIf
         new=new,
         as_of=look.as_of,
         found=found,
+        leaving=_unreached(new, look.as_of) - _unreached(old, look.as_of) if old and new else 0,
         more=tuple(counting.differing(look, more=True, most=most)) if found.more else (),
         fewer=tuple(counting.differing(look, more=False, most=most)) if found.fewer else (),
     )
+
+
+def _unreached(phase: Phase, as_of: datetime) -> int:
+    gone = membership.unreached(phase, as_of=as_of).subquery()
+    return db.session().scalars(select(func.count()).select_from(gone)).one()
 
 
 def adoption() -> list[DayFigures]:

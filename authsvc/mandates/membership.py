@@ -70,6 +70,13 @@ def changes(phase: Phase, *, as_of: datetime, given_at: datetime) -> Changes:
     )
 
 
+def unreached(phase: Phase, *, as_of: datetime) -> Select[int]:
+    """The accounts with a mandate of the phase that its rule does not keep in: they leave once that lasts 90 days."""
+    kept = _kept(phase.cohort, as_of)
+    live = and_(MandateRow.source == phase.name, MandateRow.ended_at.is_(None))
+    return select(MandateRow.account_id).where(live, MandateRow.account_id.not_in(select(kept.c.account_id)))
+
+
 def entering(phase: Phase, *, as_of: datetime) -> CompoundSelect[int]:
     """The accounts of `entered` as a query, to be counted where they are; it does not look at the announcement."""
     everybody = select(AccountRow.id.label("account_id")).where(AccountRow.disabled_at.is_(None))

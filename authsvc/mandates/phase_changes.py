@@ -1,7 +1,7 @@
 """Phases changed by staff: at once where that only strengthens, by two people where it weakens (POLICY 13).
 
-Nobody is barred because a phase covers them: what was given never weakens by a change (decision 0031), so nobody
-decides on a mandate of their own.
+What was given stays when a day, a strength or the whole phase goes (decision 0031), so those a phase covers may decide
+on that. Only who would leave it, because a smaller cohort does not reach them, has no say.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from authsvc import accounts, audit
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.errors import BadInput
-from authsvc.mandates import phases, proposals
+from authsvc.mandates import membership, phases, proposals
+from authsvc.mandates.models import MandateRow
 from authsvc.mandates.proposals import ProposalRow
 from authsvc.policy.cohort import Phase
 from authsvc.policy.phase_change import weakens
@@ -43,10 +44,12 @@ def propose_phase(
     """Change a phase, at once where that only strengthens; false when it waits, for a second person or for a day.
 
     `old` is the phase as it was shown. The caller sees to it that the person is staff and has just proved it. Raises
-    BadInput when it is another by now, FileDecides and BadPhases.
+    BadInput when it is another by now or the person would leave it, FileDecides and BadPhases.
     """
     db.writing()
     _check(name, old)
+    if _lets_go(new, staff_id, now):
+        raise BadInput("phase", message="You would leave this phase, so two others decide.")
     staff = accounts.get(staff_id).username
     if not weakens(old, new):
         phases.change_one(name, new, reason=reason, set_by=staff, now=now)
@@ -86,8 +89,9 @@ def decide_phase(proposal_id: int, *, staff_id: int, approve: bool, now: datetim
     """
     db.writing()
     row = proposals.find(proposal_id, _OF_PHASES, now=now)
-    if approve and row.proposed_by == staff_id:
-        return NoVote.VOTED
+    problem = _no_vote(row, staff_id, now) if approve else None
+    if problem is not None:
+        return problem
     if approve and not proposals.has_say(row.proposed_by):
         raise proposals.gone(proposal_id)
     staff = accounts.get(staff_id).username
@@ -151,5 +155,18 @@ def _view(row: ProposalRow, staff_id: int, now: datetime) -> PhaseProposal:
         proposed_by=accounts.get(row.proposed_by).username,
         proposed_at=row.proposed_at,
         begins_at=row.begins_at if alone else None,
-        no_vote=NoVote.VOTED if row.proposed_by == staff_id else None,
+        no_vote=_no_vote(row, staff_id, now),
     )
+
+
+def _no_vote(row: ProposalRow, staff_id: int, now: datetime) -> NoVote | None:
+    if row.proposed_by == staff_id:
+        return NoVote.VOTED
+    return NoVote.TARGET if _lets_go(phases.of_stored(row.phase, row.new), staff_id, now) else None
+
+
+def _lets_go(new: Phase | None, staff_id: int, now: datetime) -> bool:
+    if new is None:
+        return False
+    gone = membership.unreached(new, as_of=now).where(MandateRow.account_id == staff_id)
+    return db.session().scalar(gone) is not None

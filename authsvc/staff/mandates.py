@@ -52,10 +52,11 @@ class Cohort:
     percent: int  # that comply, rounded down
     parts: tuple[Part, ...]
     stopped_width: float
+    announced: datetime | None  # of a phase that is announced later: the figures are those of a plan
 
 
-def cohort(found: PhaseFigures) -> Cohort:
-    """What the accounts of a phase have, as parts of one bar."""
+def cohort(found: PhaseFigures, announced: datetime | None = None) -> Cohort:
+    """What the accounts of a phase have, as parts of one bar; `announced` of one that is still to come."""
     nothing = found.accounts - found.with_two_keys - found.with_key - found.with_app
     whole, begin, parts = found.accounts or 1, 0.0, []
     for css, words, number in (
@@ -74,6 +75,7 @@ def cohort(found: PhaseFigures) -> Cohort:
         percent=100 * found.met // whole,
         parts=tuple(parts),
         stopped_width=round(100 * found.stopped / whole, 2),
+        announced=announced,
     )
 
 
@@ -94,6 +96,8 @@ def mandate_figures() -> ResponseReturnValue:
     days, exempt = mandates.adoption(), mandates.standing_exemptions(now=now)
     try:
         today = mandates.report(as_of=now, most=0)
+        later = {phase.name: phase.announced for phase in mandates.current_phases() if phase.announced > now}
+        planned = mandates.plan(as_of=max(later.values()), now=now, most=0).phases if later else ()
     except mandates.BadPhases as error:
         return render_template("staff/mandates_unread.html", problem=str(error)), 503
     stopped, soon = today.stopped_in_all, mandates.stopped(as_of=now + SOON, but_not_at=now)
@@ -104,7 +108,8 @@ def mandate_figures() -> ResponseReturnValue:
     people = mandates.people(as_of=as_of, but_not_at=but_not_at, begin=begin, most=PEOPLE_ON_PAGE) if count else []
     return render_template(
         "staff/mandates.html",
-        cohorts=[cohort(phase) for phase in today.phases],
+        cohorts=[cohort(phase) for phase in today.phases if phase.phase not in later],
+        later=[cohort(phase, later[phase.phase]) for phase in planned if phase.phase in later],
         nameless=today.names_without_account,
         trend=Markup(mandates.trend(days)) if days else None,  # noqa: S704 - `chart` escapes what it writes
         days=some_days(days),

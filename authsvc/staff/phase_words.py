@@ -52,7 +52,7 @@ def rule_words(phase: Phase) -> list[tuple[str, str]]:
         ("Asks for", mandates.STRENGTH_WORDS[phase.strength.value]),
         ("Announced", date_words(phase.announced)),
         ("In force from", date_words(phase.enforced_from)),
-        ("At least", f"{phase.grace.days} days for whoever comes in" if phase.grace else "no time of its own"),
+        ("Grace", f"{phase.grace.days} days at least for whoever comes in" if phase.grace else "none"),
         ("Reminders", f"{reminders} days before" if reminders else "none"),
     ]
     if phase.brown_outs:

@@ -77,6 +77,26 @@ def test_a_bar_says_who_complies_with_what_and_who_is_stopped(
     assert listed(page) == []
 
 
+def test_a_phase_that_is_announced_later_stands_there_with_what_it_would_do(
+    app: Flask, sam: Colleague, make_account: MakeAccount, clock: Clock
+) -> None:
+    make_account("ann", totp_app=True)
+    for name in ("bea", "cid"):
+        make_account(name)
+    members = Cohort(accounts=frozenset({"ann", "bea", "cid"}))
+    told = clock.now + timedelta(seconds=1)
+    phase = Phase(name="team", cohort=members, announced=told, enforced_from=clock.now + 60 * DAY)
+    with request_to(app):
+        mandates.change_phases([phase], reason="A test", set_by="test", now=clock.now)
+    page = sam.visitor.get(PAGE).text
+    assert "No phase is announced" in page
+    assert (
+        "<strong>1 of 3 would comply</strong> (33 %): 1 an app, 2 nothing yet. 2 would be stopped on the day." in page
+    )
+    clock.advance(seconds=1)
+    assert "would comply" not in sam.visitor.get(PAGE).text
+
+
 def test_people_are_about_to_be_stopped_from_thirty_days_before_the_day_to_the_day(
     sam: Colleague, make_account: MakeAccount, team: Callable[..., None], clock: Clock
 ) -> None:

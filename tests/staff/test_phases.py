@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -191,6 +192,24 @@ def test_a_phase_is_taken_away_by_two_people_and_what_it_gave_goes_on(
         assert mandates.has_mandate(ann.id)
         assert mandates.phase_history()[0].new is None
     assert "No phases" in sam.visitor.get(PAGE).text
+
+
+@pytest.mark.attack("A03")
+def test_whoever_would_leave_a_phase_has_no_say_in_it(
+    app: Flask, sam: Colleague, sue: Colleague, make_account: MakeAccount, clock: Clock
+) -> None:
+    make_account("ann")
+    members = Cohort(accounts=frozenset({"ann", "sam", "sue"}))
+    with request_to(app):
+        mandates.change_phases([replace(TEAM, cohort=members)], reason="A test", set_by="test", now=clock.now)
+    with app.app_context():
+        mandates.apply(now=clock.now)
+    page = looks(sam, accounts="ann sue")
+    assert "1 person who was given it is not reached any more" in words(page)
+    assert "You would leave this phase" in confirms(sam, page)
+    assert confirms(sam, looks(sam, accounts="ann sam")) == f"{PAGE}?done=proposed"
+    assert "about your own account" in decides(sue)
+    assert current(app)["team"].cohort == members
 
 
 def test_a_change_that_was_refused_or_taken_back_changes_nothing(
