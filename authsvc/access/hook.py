@@ -14,6 +14,7 @@ from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.assurance import Acr, Action, Lack, Principal, Program, strength_now
 from authsvc.core.errors import AuthError, Forbidden, NotFound, NotSignedIn, wants_json
+from authsvc.core.templating import date_words
 from authsvc.core.web import (
     Client,
     browser_family,
@@ -46,10 +47,7 @@ class MandateUnmet(Forbidden):
 
     code = Lack.AUTHENTICATOR.value
     title = "A second step comes first"
-    message = (
-        "Your account needs a second step, because many people depend on packages that you maintain. Add a passkey or "
-        "security key on your account page, or an authenticator app where that is enough; then come back to this."
-    )
+    message = "Your account needs a second step. Set it up, then come back to this."
 
 
 class MandateUnproved(Forbidden):
@@ -288,20 +286,24 @@ def refusal(
 
 
 def _waits(reason: str, account_id: int) -> AuthError:
-    sign_in = ("Sign in again", url_for("login.start", next=_here()))
+    now, sign_in = request_time(), ("Sign in again", url_for("login.start", next=_here()))
     match reason:
         case Lack.AUTHENTICATOR:
-            return MandateUnmet(f"account {account_id}", way_on=("Set it up", url_for("account_pages.enrol_choose")))
+            set_up = ("Set it up", url_for("account_pages.enrol_choose"))
+            mandate = mandates.in_force(account_id, now=now)
+            why = f"{mandate.reason} Needed first: {mandates.STRENGTH_WORDS[mandate.strength]}." if mandate else None
+            return MandateUnmet(f"account {account_id}", message=why, way_on=set_up)
         case Lack.PROOF:
             return MandateUnproved(f"account {account_id}", way_on=sign_in)
         case Lack.SENIORITY:
-            then = mandates.counts_from(account_id, now=request_time())
+            then = mandates.counts_from(account_id, now=now)
             if then is None:
                 return MandateTooNew(f"account {account_id}", way_on=sign_in)
-            words = f"A second step signs you in at once. For changes it counts from {then:%d %B %Y, %H:%M} UTC on."
-            return MandateTooNew(f"account {account_id}", message=words)
-    hold = holds.current(account_id, now=request_time())
-    until = f" until {hold.ends_at:%d %B %Y, %H:%M} UTC" if hold else ""
+            words = f"A second step signs you in at once. For changes it counts from {date_words(then)} on."
+            account = ("Go to your account", url_for("account_pages.security"))
+            return MandateTooNew(f"account {account_id}", message=words, way_on=account)
+    hold = holds.current(account_id, now=now)
+    until = f" until {date_words(hold.ends_at)}" if hold else ""
     return InHold(
         f"account {account_id}",
         message=f"After a recent change to your account this waits{until}. It protects you if it was not yours.",

@@ -243,8 +243,10 @@ def test_a_hold_and_a_mandate_are_both_told_by_what_they_wait_for(
     alice = make_account()
     client.sign_in(alice)
     require(app, alice, clock, Strength.ANY_SECOND_FACTOR)
-    assert "A second step comes first" in client.get(RISKY).text
-    assert "/account/enrol" in client.get(RISKY).text
+    refused = client.get(RISKY).text
+    assert "A second step comes first" in refused
+    assert "So. Needed first: any second step." in refused
+    assert "/account/enrol" in refused
     with request_to(app):
         holds.begin(alice.id, HoldCause.OPERATOR, client=None, now=clock.now)
     assert "This has to wait" in client.get(RISKY).text
