@@ -225,10 +225,12 @@ class Load:
         threads = [threading.Thread(target=loop, args=(step,)) for step in self.steps]
         for thread in threads:
             thread.start()
-        yield
-        stop.set()
-        for thread in threads:
-            thread.join()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
         self.seconds = time.perf_counter() - begun
 
     def said(self) -> tuple[float, float, float]:
