@@ -84,7 +84,7 @@ TASKS = (
     Task("established domains", timedelta(hours=1), lambda now: domains.count_established(now=now)),
     Task("unfinished sign-ins", timedelta(minutes=1), lambda now: login.tell_unfinished(now=now)),
     Task("mandates", timedelta(hours=1), lambda now: mandates.apply(now=now)),
-    Task("invitations", timedelta(hours=1), lambda now: mandates.tell_invited(now=now)),
+    Task("invitations", timedelta(minutes=10), lambda now: mandates.tell_invited(now=now)),
     Task("proposals", timedelta(minutes=1), lambda now: mandates.carry_out_proposals(now=now)),
     Task("imports", timedelta(minutes=1), lambda now: mandates.tidy_imports(now=now, at_most=timedelta(seconds=3))),
     Task("audit pruning", timedelta(hours=1), lambda now: audit.prune(before=now - audit.KEPT_FOR, now=now)),

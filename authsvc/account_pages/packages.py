@@ -89,11 +89,10 @@ def packages() -> ResponseReturnValue:
 
 def _invitation(package_id: int) -> mandates.Maintained:
     """One's own, declined or not (attack K02: of others' there is nothing). Raises NotFound."""
-    found = mandates.packages_and_invitations(access.require_principal().account_id)
-    invitation = next((one for one in (*found.invited, *found.declined) if one.id == package_id), None)
-    if invitation is None:
+    found = mandates.invitation(access.require_principal().account_id, package_id)
+    if found is None:
         raise NotFound(f"invitation {package_id}")
-    return invitation
+    return found
 
 
 @bp.post("/account/packages/<int(max=9223372036854775807):package_id>/accept")

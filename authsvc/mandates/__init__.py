@@ -8,13 +8,13 @@ what is enrolled is senior enough), upcoming (in force, or still to come), ahead
 conditions of queries), may_keep_only (may the others go?), co_owners (who maintains a package as well), packages
 (what somebody maintains), require (by hand), link_account (a name registered), put_package and put_maintainers
 (pushed by a registry; package, ownership and package_name read what it sent); packages_and_invitations (as their owner
-sees them), accept, decline, may_answer, take_back (after a freeze) and in_mails (how mails name a package); apply,
-tell_invited, tidy_imports and carry_out_proposals (the worker's tasks); exempt, current_exemption, end_exemption and
-standing_exemptions; of two people of the service may_exempt, is_alone, check_end, propose_exemption, decide_exemption,
-exemption_proposal, exemption_proposals, propose_phase, decide_phase, phase_proposal and phase_proposals; plan, what_if
-(a phase were another one), preview (of another day), report, stopped and people (whom it stops), adoption and its
-picture, trend; current_phases, phase, change_phases, phase_history, file_decides, of_rule and to_rule; and the
-operators' commands `impact` and `mandates`.
+sees them), invitation (one), accept, decline, may_answer, take_back (after a freeze) and in_mails (how mails name a
+package); apply, tell_invited, tidy_imports and carry_out_proposals (the worker's tasks); exempt, current_exemption,
+end_exemption and standing_exemptions; of two people of the service may_exempt, is_alone, check_end, propose_exemption,
+decide_exemption, exemption_proposal, exemption_proposals, propose_phase, decide_phase, phase_proposal and
+phase_proposals; plan, what_if (a phase were another one), preview (of another day), report, stopped and people (whom
+it stops), adoption and its picture, trend; current_phases, phase, change_phases, phase_history, file_decides, of_rule
+and to_rule; and the operators' commands `impact` and `mandates`.
 """
 
 from authsvc.mandates.accepting import (
@@ -22,6 +22,7 @@ from authsvc.mandates.accepting import (
     accept,
     decline,
     in_mails,
+    invitation,
     may_answer,
     packages_and_invitations,
     take_back,
@@ -137,6 +138,7 @@ __all__ = [
     "has_mandate",
     "in_force",
     "in_mails",
+    "invitation",
     "is_alone",
     "is_covered",
     "is_owner",

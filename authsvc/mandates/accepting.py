@@ -5,6 +5,7 @@ named any more is gone. What was told and answered here stands in `Invitation`, 
 """
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,12 +21,14 @@ from authsvc.core.db import UtcDateTime
 from authsvc.core.web import Client
 from authsvc.mandates import service
 from authsvc.mandates.impact import Maintained, packages_of
-from authsvc.mandates.models import Invitation, Ownership, is_current
+from authsvc.mandates.models import Invitation, Ownership, is_current, of_account
 from authsvc.mandates.pace import gently
 from authsvc.mandates.snapshots import Running, is_running, keep_apart
 from authsvc.policy.mandate import ECOSYSTEM_NAMES
 
 TOLD_EVERY = timedelta(days=1)  # one mail an account, however many invitations a registry makes
+WORKER_SHARE = timedelta(seconds=10)  # of ten minutes: whatever waits in the same worker waits no longer
+MOST = 1000  # invitations a page is made from: whoever is flooded can still open it
 BATCH = 500
 PLAIN = re.compile(r"[\w@/-]{1,60}", re.ASCII)  # no dot and no colon: no mail program takes it for a link
 
@@ -36,9 +39,13 @@ _SAME = and_(
 )
 
 
+_OPEN = Ownership.accepted_at.is_(None)
+_DECLINED = exists().where(_SAME, Invitation.declined_at.is_not(None))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Packages:
-    """What the registry names an account for, each the highest impact first."""
+    """What the registry names an account for, each the highest impact first; of what is not accepted at most MOST."""
 
     maintained: tuple[Maintained, ...]
     invited: tuple[Maintained, ...]
@@ -47,17 +54,16 @@ class Packages:
 
 def packages_and_invitations(account_id: int) -> Packages:
     """What an account accepted to maintain, what it may accept, and what it declined, which it may accept as well."""
-    answered = select(Invitation.ecosystem, Invitation.package).where(
-        Invitation.account_id == account_id, Invitation.declined_at.is_not(None)
-    )
-    declined = {(row.ecosystem, row.package) for row in db.session().execute(answered)}
-    found = packages_of(account_id)
-    open_ = [package for package in found if package.accepted_at is None]
     return Packages(
-        maintained=tuple(package for package in found if package.accepted_at is not None),
-        invited=tuple(package for package in open_ if (package.ecosystem, package.name) not in declined),
-        declined=tuple(package for package in open_ if (package.ecosystem, package.name) in declined),
+        maintained=packages_of(account_id, ~_OPEN),
+        invited=packages_of(account_id, _OPEN, ~_DECLINED, at_most=MOST),
+        declined=packages_of(account_id, _OPEN, _DECLINED, at_most=MOST),
     )
+
+
+def invitation(account_id: int, ownership_id: int) -> Maintained | None:
+    """One of them, declined or not; None where there is none of that number, or it is somebody else's (attack K02)."""
+    return next(iter(packages_of(account_id, Ownership.id == ownership_id, _OPEN)), None)
 
 
 def may_answer() -> bool:
@@ -143,9 +149,10 @@ def take_back(account_id: int, *, since: datetime) -> list[str]:
         Invitation.account_id == account_id, Invitation.accepted_at >= since
     )
     found = db.session().execute(here.order_by(Invitation.ecosystem, Invitation.package)).all()
-    for row in found:  # also in rows of an import under way
+    username = accounts.get(account_id).username
+    for row in found:  # by the name, which finds rows of an import under way as well
         mine = update(Ownership).where(
-            Ownership.account_id == account_id,
+            Ownership.account == username,
             Ownership.ecosystem == row.ecosystem,
             Ownership.package == row.package,
             Ownership.accepted_at == row.accepted_at,
@@ -164,28 +171,30 @@ def in_mails(ecosystem: str, package: str) -> str:
 # Telling
 
 
-def tell_invited(*, now: datetime) -> int:
+def tell_invited(*, now: datetime, at_most: timedelta = WORKER_SHARE) -> int:
     """Mail accounts what they were invited to since they last heard, at most once a day; returns to how many.
 
-    The worker's task, in transactions of its own. The mail counts and names nothing that a registry wrote.
+    The worker's task, in transactions of its own; takes no longer than `at_most` and goes on the next time. The mail
+    counts, and names nothing that a registry wrote.
     """
+    ends = time.monotonic() + at_most.total_seconds()
     _forget(now=now)
-    told = last = 0
-    account_id: Any = Ownership.account_id
     due = (
-        select(account_id)
-        .join(AccountRow, AccountRow.id == account_id)
-        .where(AccountRow.frozen_at.is_(None), AccountRow.disabled_at.is_(None), *_untold(), ~_told(account_id, now))
+        select(AccountRow.id)
+        .join(Ownership, Ownership.account_id == AccountRow.id)
+        .where(AccountRow.frozen_at.is_(None), AccountRow.disabled_at.is_(None))
+        .where(*_untold(), ~_told(AccountRow.id, now))
+        .distinct()
     )
-    while True:
-        with db.snapshot() as session:
-            ids = session.scalars(due.where(account_id > last).distinct().order_by(account_id).limit(BATCH)).all()
-        for found in ids:
-            with db.transaction():
-                told += _tell(found, now=now)
-        if len(ids) < BATCH:
-            return told
-        last = ids[-1]
+    with db.snapshot() as session:  # one look through all rows: an index would cost imports more
+        ids = session.scalars(due).all()
+    told = 0
+    for account_id in ids:
+        if time.monotonic() >= ends:
+            break
+        with db.transaction():
+            told += _tell(account_id, now=now)
+    return told
 
 
 def _untold() -> Iterator[ColumnElement[bool]]:
@@ -205,7 +214,7 @@ def _tell(account_id: int, *, now: datetime) -> bool:
     if db.session().scalar(select(_told(account_id, now))):
         return False
     new = select(Ownership.account_id, Ownership.ecosystem, Ownership.package, literal(now, UtcDateTime))
-    new = new.where(Ownership.account_id == account_id, *_untold())
+    new = new.where(of_account(account_id), *_untold())
     rows = db.upsert(Invitation).from_select(["account_id", "ecosystem", "package", "told_at"], new)
     number = len(db.session().scalars(rows.on_conflict_do_nothing().returning(Invitation.id)).all())
     if not number:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from authsvc.core import db
 from authsvc.mandates.models import FIGURES, Ownership, Package, is_current
@@ -82,13 +82,19 @@ def of_account(account_id: int, *, now: datetime) -> AccountImpact:
     )
 
 
-def packages_of(account_id: int) -> tuple[Maintained, ...]:
-    """What the registry names an account for, accepted or not, the highest impact first."""
+def packages_of(
+    account_id: int, *conditions: ColumnElement[bool], at_most: int | None = None
+) -> tuple[Maintained, ...]:
+    """What the registry names an account for, accepted or not, the highest impact first.
+
+    Only what meets the conditions on `Ownership`, and of more than `at_most` those that were named first.
+    """
     query = (
         select(Ownership.id, Ownership.ecosystem, Ownership.package, Ownership.role, Ownership.accepted_at, *FIGURES)
         .join(Package, _IS_OF, isouter=True)
-        .where(is_of_account(account_id), is_current(Ownership))
-        .order_by(Ownership.ecosystem, Ownership.package)
+        .where(is_of_account(account_id), is_current(Ownership), *conditions)
+        .order_by(*((Ownership.ecosystem, Ownership.package) if at_most is None else (Ownership.id,)))
+        .limit(at_most)
     )
     found = [
         Maintained(
@@ -97,10 +103,10 @@ def packages_of(account_id: int) -> tuple[Maintained, ...]:
             name=row.package,
             role=row.role,
             accepted_at=row.accepted_at,
-            impact=impact_of(row),
-            reason=f"{row.role} of {row.package}: {figures_in_words(impact_of(row))}",
+            impact=known,
+            reason=f"{row.role} of {row.package}: {figures_in_words(known)}",
         )
-        for row in db.session().execute(query)
+        for row, known in ((row, impact_of(row)) for row in db.session().execute(query))
     ]
     return tuple(sorted(found, key=lambda package: reach(package.impact), reverse=True))
 

@@ -89,13 +89,6 @@ class Ownership(Row):
             sqlite_where=text("account_id IS NULL"),
             postgresql_where=text("account_id IS NULL"),
         ),
-        # Invitations alone: of a registry of record there are none.
-        Index(
-            "ix_ownerships_invited",
-            "account_id",
-            sqlite_where=text("accepted_at IS NULL AND account_id IS NOT NULL"),
-            postgresql_where=text("accepted_at IS NULL AND account_id IS NOT NULL"),
-        ),
     )
 
 

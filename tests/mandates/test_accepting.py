@@ -144,6 +144,20 @@ def test_an_invitation_is_accepted_once_however_many_do_it_at_once(
     assert types(app, alice).count(EventType.PACKAGE_ACCEPTED) == 1
 
 
+def test_one_invitation_is_found_by_its_owner_alone_and_not_once_it_is_accepted(
+    app: Flask, make_account: MakeAccount, tmp_path: Path
+) -> None:
+    alice, eve = make_account("alice"), make_account("eve")
+    snapshot(app, tmp_path, "left-pad,alice,owner,")
+    found = invitation(app, alice)
+    with request_to(app):
+        assert mandates.invitation(alice.id, found.id) == found
+        assert mandates.invitation(eve.id, found.id) is None
+    accept(app, alice)
+    with request_to(app):
+        assert mandates.invitation(alice.id, found.id) is None
+
+
 def test_nobody_answers_for_another_and_only_to_what_was_shown(
     app: Flask, make_account: MakeAccount, tmp_path: Path
 ) -> None:
@@ -371,6 +385,30 @@ def test_who_is_frozen_or_disabled_is_told_when_they_are_back(app: Flask, make_a
         accounts.set_frozen(alice.id, now=None)
         accounts.set_disabled(bob.id, now=None)
     assert tell(app) == 2
+
+
+def test_the_worker_stops_telling_when_its_share_is_over_and_goes_on_the_next_time(
+    app: Flask, make_account: MakeAccount
+) -> None:
+    make_account()
+    push(app, "alice owner")
+    with app.app_context():
+        assert mandates.tell_invited(now=NOON, at_most=timedelta(0)) == 0
+    assert tell(app) == 1
+
+
+def test_whoever_is_flooded_reads_and_answers_as_many_as_a_page_takes(
+    app: Flask, make_account: MakeAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accepting, "MOST", 2)
+    alice = make_account()
+    snapshot(app, tmp_path, *(f"{name},alice,owner," for name in "abcd"))
+    answered = []
+    while invited := names(view(app, alice).invited):
+        assert len(invited) <= 2
+        assert decline(app, alice, invited[0])
+        answered.append(invited[0])
+    assert sorted(answered) == list("abcd")
 
 
 def test_a_name_that_registers_is_told_of_its_invitations(app: Flask, make_account: MakeAccount) -> None:

@@ -9,7 +9,6 @@ branch_labels = None
 depends_on = None
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-INVITED = sa.text("accepted_at IS NULL AND account_id IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -28,11 +27,7 @@ def upgrade() -> None:
             "account_id", "ecosystem", "package", name=op.f("uq_invitations_account_id_ecosystem_package")
         ),
     )
-    op.create_index(
-        "ix_ownerships_invited", "ownerships", ["account_id"], sqlite_where=INVITED, postgresql_where=INVITED
-    )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_ownerships_invited", "ownerships")
     op.drop_table("invitations")
