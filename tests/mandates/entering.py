@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from authsvc import accounts, holds, mandates, sessions, webauthn
+from authsvc import accounts, holds, mandates, sessions, tokens, webauthn
 from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Acr, Factor, amr_values
 from authsvc.core.web import Client
 from authsvc.policy.hold import HoldCause
@@ -267,10 +267,10 @@ class Attempt:
         may = meets(self.strength, senior) and bool(self.shown & counts) and CODE not in self.shown and hold is None
         if (self.visitor.get(RISKY).status_code == 200) != (may and bool(live)):
             found.append("rights" if not may else "no rights, although all was shown")
-        for token in self.tokens:
-            introspected = self.world.site.introspect(token)
-            if PUBLISH in introspected.get("scope", "").split() and not may:
-                found.append("a token that publishes")
+        with request_to(self.app):
+            worth = [tokens.find(token, now=self.clock.now) for token in self.tokens]
+        if any(token is not None and PUBLISH in token.scopes for token in worth) and not may:
+            found.append("a token that publishes")
         silent = query_of(self.visitor.get(self.world.site.url(scope="openid", prompt="none")).location)
         if "code" in silent and not may:
             found.append("a code without a word")
