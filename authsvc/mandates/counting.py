@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, and_, case, func, literal, or_, select, union_all
+from sqlalchemy import CTE, ColumnElement, Select, and_, case, false, func, literal, or_, select, union_all
 
 from authsvc import accounts
 from authsvc.core import db
@@ -59,7 +59,6 @@ class Count:
     with_app: int
     met: int
     stopped: int
-    people_stopped: int  # each once, however many phases stop them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,38 +85,56 @@ class Difference:
     fewer: int  # no longer stopped
 
 
-def by_phase(look: Look) -> list[Count]:
-    """By phase, what its accounts have. Phases that cover nobody are left out."""
-    names = _names(look)
-    demands = _with_enrolled(_demands(look, names)).subquery().c
+def by_phase(look: Look) -> tuple[list[Count], int]:
+    """By phase, what its accounts have, and how many people are stopped, each once. Phases without any are left out.
 
-    # An account counts where nothing else asks for as much as early; of two that ask for the same, the first by name.
-    def before(value: ColumnElement[Any]) -> ColumnElement[Any]:
-        order = (demands.rank.desc(), demands.day, demands.phase)
-        return func.min(value).over(partition_by=demands.account_id, order_by=order, rows=(None, -1))
-
-    stops = and_(~_met(demands), demands.day <= look.as_of)
-    first_stop = before(case((stops, 0), else_=1)).label("stopped_already")  # 0 where one before it stops them
-    told = select(*demands, stops.label("stops"), before(demands.day).label("earlier"), first_stop).subquery().c
-    numbers = {
-        "accounts": func.count(),
-        "with_two_keys": _number(told.key_count > 1),
-        "with_key": _number(told.key_count == 1),
-        "with_app": _number(and_(told.key_count == 0, told.app_count > 0)),
-        "met": _number(_met(told)),
-        "stopped": _number(told.stops),
-        "people_stopped": _number(and_(told.stops, func.coalesce(told.stopped_already, 1) == 1)),
-    }
-    query = select(told.phase, func.max(told.rank).label("rank"), *(n.label(name) for name, n in numbers.items()))
-    query = query.where(or_(told.earlier.is_(None), told.earlier > told.day)).group_by(told.phase)
-    return [
-        Count(
-            phase=names[row.phase],
-            strength=list(Strength)[row.rank],
-            **{name: getattr(row, name) for name in numbers},
-        )
-        for row in db.session().execute(query)
+    An account counts where nothing else asks for as much as early; of two that ask for the same, the first by name.
+    One pass: by account the first day of each kind of demand, and over accounts the sums.
+    """
+    names, kinds = _names(look), _kinds(look)
+    if not kinds:
+        return [], 0
+    demand = _with_enrolled(_demands(look, names)).subquery().c
+    firsts = [
+        func.min(case((and_(demand.phase == names.index(name), demand.rank == rank), demand.day))).label(f"day_{n}")
+        for n, (name, rank) in enumerate(kinds)
     ]
+    has = [func.max(demand[name]).label(name) for name in ("key_count", "app_count")]
+    account = select(*firsts, *has).group_by(demand.account_id).subquery().c
+    days = [account[f"day_{n}"] for n in range(len(kinds))]
+    sums, stops = [], []
+    for n, (_, rank) in enumerate(kinds):
+        earlier = [
+            and_(other.is_not(None), other <= days[n] if (-kinds[m][1], m) < (-rank, n) else other < days[n])
+            for m, other in enumerate(days)
+            if m != n and kinds[m][1] >= rank
+        ]
+        told, met = and_(days[n].is_not(None), ~or_(false(), *earlier)), _meets(rank, account)
+        stops.append(and_(days[n] <= look.as_of, ~met))
+        which = {
+            "accounts": told,
+            "with_two_keys": and_(told, account.key_count > 1),
+            "with_key": and_(told, account.key_count == 1),
+            "with_app": and_(told, account.key_count == 0, account.app_count > 0),
+            "met": and_(told, met),
+            "stopped": and_(told, stops[n]),
+        }
+        sums += [_number(condition).label(f"{what}_{n}") for what, condition in which.items()]
+    found = db.session().execute(select(*sums, _number(or_(*stops)).label("people"))).one()._mapping
+    counts: dict[str, Count] = {}
+    for n, (name, rank) in enumerate(kinds):
+        before = counts.get(name)
+        numbers = {what: found[f"{what}_{n}"] + (getattr(before, what) if before else 0) for what in which}
+        if numbers["accounts"]:
+            counts[name] = Count(phase=name, strength=list(Strength)[rank], **numbers)
+    return list(counts.values()), found["people"]
+
+
+def _kinds(look: Look) -> list[tuple[str, int]]:
+    """Every phase and rank that a demand may have, in order; few, however many demands there are."""
+    live = select(MandateRow.phase, MandateRow.strength).where(MandateRow.ended_at.is_(None)).distinct()
+    found = {(row.phase, _RANKS[row.strength]) for row in db.session().execute(live)}
+    return sorted(found | {(phase.name, phase.strength.rank) for phase in look.rules})
 
 
 def stopped(look: Look, *, but_not_at: datetime | None = None) -> int:
@@ -237,7 +254,7 @@ def _coming(
     """Whom a phase would give a mandate by the day."""
     if phase.announced > look.as_of:
         return []
-    found = membership.entering(phase, as_of=look.as_of).subquery().c
+    found = membership.entering(phase, as_of=look.as_of, only=only).subquery().c
     query = select(
         found.account_id,
         literal(names.index(phase.name)).label("phase"),
@@ -245,7 +262,7 @@ def _coming(
         _moment(phase.day_for(look.given_at(phase))).label("day"),
         literal(side).label("side"),
     )
-    return [query if only is None else query.where(found.account_id.in_(only))]
+    return [query]
 
 
 def _moment(moment: datetime) -> ColumnElement[datetime]:
@@ -260,11 +277,13 @@ def _with_enrolled(demands: CTE) -> Select[Any]:
 
 def _met(demand: Any) -> ColumnElement[bool]:
     """`Strength.satisfied_by`; a test holds it to that."""
-    return or_(
-        and_(demand.rank == Strength.ANY_SECOND_FACTOR.rank, demand.key_count + demand.app_count > 0),
-        and_(demand.rank == Strength.PHISHING_RESISTANT.rank, demand.key_count > 0),
-        and_(demand.rank == Strength.TWO_PHISHING_RESISTANT.rank, demand.key_count > 1),
-    )
+    return or_(*(and_(demand.rank == strength.rank, _meets(strength.rank, demand)) for strength in Strength))
+
+
+def _meets(rank: int, has: Any) -> ColumnElement[bool]:
+    strength = list(Strength)[rank]
+    number: ColumnElement[int] = has.key_count if strength.for_keys else has.key_count + has.app_count
+    return number >= strength.number
 
 
 def _number(which: ColumnElement[bool]) -> ColumnElement[int]:

@@ -160,7 +160,8 @@ def keep(*, now: datetime) -> bool:
 
 
 def _figures(look: Look, rules: tuple[Phase, ...], most: int) -> Figures:
-    counts, known = {count.phase: count for count in counting.by_phase(look)}, {phase.name: phase for phase in rules}
+    found, people_stopped = counting.by_phase(look)
+    counts, known = {count.phase: count for count in found}, {phase.name: phase for phase in rules}
     packages = membership.packages_in(rules)
     rows = []
     for name in [*known, *sorted(counts.keys() - known.keys())]:
@@ -182,7 +183,7 @@ def _figures(look: Look, rules: tuple[Phase, ...], most: int) -> Figures:
         as_of=look.as_of,
         phases=tuple(rows),
         stopped=tuple(counting.people(look, most=most)) if most else (),
-        stopped_in_all=sum(count.people_stopped for count in counts.values()),
+        stopped_in_all=people_stopped,
         names_without_account=membership.names_without_account(rules),
     )
 

@@ -77,15 +77,19 @@ def unreached(phase: Phase, *, as_of: datetime) -> Select[int]:
     return select(MandateRow.account_id).where(live, MandateRow.account_id.not_in(select(kept.c.account_id)))
 
 
-def entering(phase: Phase, *, as_of: datetime) -> CompoundSelect[int]:
+def entering(
+    phase: Phase, *, as_of: datetime, only: Collection[int] | None = None
+) -> CompoundSelect[int] | Select[int]:
     """The accounts of `entered` as a query, to be counted where they are; it does not look at the announcement."""
-    everybody = select(AccountRow.id.label("account_id")).where(AccountRow.disabled_at.is_(None))
-    named = select(AccountRow.id.label("account_id")).where(AccountRow.username.in_(phase.cohort.accounts))
-    parts = [everybody if phase.cohort.everybody else everybody.where(false()), named]
-    some = [part.where(_new(phase, AccountRow.id)) for part in parts]
+    accounts = select(AccountRow.id.label("account_id")).where(_new(phase, AccountRow.id))
+    some = [accounts.where(AccountRow.disabled_at.is_(None))] if phase.cohort.everybody else []
+    if phase.cohort.accounts or not some:
+        some.append(accounts.where(AccountRow.username.in_(phase.cohort.accounts)))
+    some = [part if only is None else part.where(AccountRow.id.in_(only)) for part in some]
     if phase.cohort.by_reach or phase.cohort.packages:
-        some.append(_owners(phase, _found(_takes_in(phase.cohort)), as_of))
-    return union(*some)
+        owners = _owners(phase, _found(_takes_in(phase.cohort)), as_of)
+        some.append(owners if only is None else owners.where(Ownership.account_id.in_(only)))
+    return union(*some) if len(some) > 1 else some[0]
 
 
 def entered(
