@@ -155,7 +155,9 @@ def _complete(pending: Pending, situation: Situation, step: Complete, now: datet
     if step.hold is not None:
         holds.begin(account.id, step.hold, client=caller, now=now)
     budgets.clear("second_factor", budgets.subject_of(account.id, ""), situation.share)
-    accounts.note_sign_in(account.id, strong=step.acr is not Acr.AAL1, now=now)  # never by a recovery code (POLICY 8)
+    # Never by a recovery code, nor by what this very sign-in enrolled (POLICY 8).
+    strong = step.acr is not Acr.AAL1 and not situation.facts.all_enrolled_here
+    accounts.note_sign_in(account.id, strong=strong, now=now)
     replaced = sessions.find_named(cookie(SESSION_COOKIE), now=now)
     if replaced is not None:  # a new identifier at every sign-in (attack S01)
         sessions.end(replaced.account_id, replaced.id, now=now)

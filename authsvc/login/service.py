@@ -57,6 +57,7 @@ class Pending:
     senior: frozenset[Factor]
     hardware: bool
     attested: bool
+    created_at: datetime
     mailbox_checked: bool
     password_replaced: bool
     postponed: bool
@@ -203,6 +204,7 @@ def gather(pending: Pending, *, now: datetime) -> Situation | None:
         senior_browser=browser is not None and domains.seen_while_healthy(address, browser.first_seen_at, now=now),
         password_must_change=account.password_must_change is not None,
         password_replaced=pending.password_replaced,
+        all_enrolled_here=all(a.created_at >= pending.created_at for a in authenticators),
         mandate=mandates.in_force(account.id, now=now),
         rehearsal=mandates.rehearsal(account.id, now=now),
         postponed=pending.postponed,

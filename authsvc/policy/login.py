@@ -60,6 +60,7 @@ class LoginFacts:
     senior_browser: bool = False  # first seen before the mail domain's last healthy look
     password_must_change: bool = False
     password_replaced: bool = False  # in this sign-in, because it had to be
+    all_enrolled_here: bool = False  # nothing was enrolled before this sign-in began
     mandate: Mandate | None = None  # only when in force
     rehearsal: Mandate | None = None  # one that is not yet, in a brown-out
     postponed: bool = False  # "not today" was said in this sign-in
@@ -80,9 +81,14 @@ class LoginFacts:
             return Acr.PHRH if self.attested else Acr.PHR
         return Acr.AAL2 if Factor.TOTP in with_password else Acr.AAL1
 
+    def rehearsed(self) -> Mandate | None:
+        """What a brown-out asks for, unless it was postponed. A known browser alone, with a lost mailbox, enrols nothing."""
+        by_browser_alone = self.mailbox is Mailbox.LOST and not self.enrolled
+        return None if self.postponed or by_browser_alone else self.rehearsal
+
     def hold_cause(self) -> HoldCause | None:
         """Why this sign-in completes into a hold, if it does (POLICY 5)."""
-        strong = bool(self.proved & AUTHENTICATORS)
+        strong = bool(self.proved & AUTHENTICATORS) and not self.all_enrolled_here  # or it would prove itself
         if Factor.RECOVERY_CODE in self.proved:
             return HoldCause.RECOVERY_CODE
         if self.password_replaced and not strong:
@@ -176,8 +182,9 @@ def next_step(facts: LoginFacts) -> Step:
         return ReplacePassword()
     if facts.mandate is not None and not facts.mandate.satisfied_by(facts.enrolled):
         return EnrolFactor(facts.mandate)
-    if facts.rehearsal is not None and not facts.postponed and not facts.rehearsal.satisfied_by(facts.enrolled):
-        return EnrolFactor(facts.rehearsal, may_postpone=True)
+    rehearsal = facts.rehearsed()
+    if rehearsal is not None and not rehearsal.satisfied_by(facts.enrolled):
+        return EnrolFactor(rehearsal, may_postpone=True)
     return Complete(acr=facts.acr(), hold=facts.hold_cause())
 
 

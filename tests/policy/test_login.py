@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, combinations, product
+from typing import Any
 
 import pytest
 
@@ -138,6 +139,33 @@ def test_a_fresh_code_comes_before_enrolment_also_where_known_browsers_are_spare
     facts = replace(facts, code_waived=True)
     assert next_step(facts) == AskEmailCode()
     assert isinstance(next_step(replace(facts, mailbox_checked=True)), EnrolFactor)
+
+
+@pytest.mark.parametrize("senior", BOOLEANS)
+@pytest.mark.parametrize(
+    ("doubt", "hold"),
+    [
+        ({"mailbox": Mailbox.DOUBTFUL}, HoldCause.DOUBTFUL_MAILBOX),
+        ({"mailbox": Mailbox.LOST}, HoldCause.DOUBTFUL_MAILBOX),
+        ({"password_replaced": True}, HoldCause.FORCED_PASSWORD),
+    ],
+)
+def test_what_a_sign_in_enrols_itself_takes_no_hold_away(doubt: dict[str, Any], hold: HoldCause, senior: bool) -> None:
+    shown = frozenset({PASSWORD, TOTP})
+    facts = LoginFacts(
+        proved=shown, senior=shown if senior else frozenset(), enrolled=(TOTP,), mandate=MANDATE, **doubt
+    )
+    for here in BOOLEANS:
+        step = next_step(replace(facts, all_enrolled_here=here, mailbox_checked=True))
+        assert isinstance(step, Complete)
+        assert step.hold is (hold if here else None)
+
+
+@pytest.mark.parametrize("mandate", [None, MANDATE])
+def test_a_brown_out_enrols_nothing_where_the_mailbox_is_lost(mandate: Mandate | None) -> None:
+    facts = replace(WITH_PASSWORD, mailbox=Mailbox.LOST, senior_browser=True, rehearsal=MANDATE, mandate=mandate)
+    hold = Complete(acr=Acr.AAL1, hold=HoldCause.DOUBTFUL_MAILBOX)
+    assert next_step(facts) == (GoToRecovery() if mandate else hold)
 
 
 def test_a_mailed_code_never_stands_in_for_an_enrolled_factor() -> None:
