@@ -82,7 +82,7 @@ class LoginFacts:
         return Acr.AAL2 if Factor.TOTP in with_password else Acr.AAL1
 
     def rehearsed(self) -> Mandate | None:
-        """What a brown-out asks for, unless it was postponed. A known browser alone, with a lost mailbox, enrols nothing."""
+        """What a brown-out asks for, unless postponed. A known browser alone, with a lost mailbox, enrols nothing."""
         by_browser_alone = self.mailbox is Mailbox.LOST and not self.enrolled
         return None if self.postponed or by_browser_alone else self.rehearsal
 
