@@ -28,12 +28,13 @@ class NoCodesLeft(Forbidden):
 def lost_authenticator(authenticator_id: int) -> ResponseReturnValue:
     """What comes in place of the lost one."""
     found, who = removal.own(authenticator_id), access.require_principal()
+    app_too = removal.may_replace(who.account_id, found, Factor.TOTP, now=request_time())
     return render_template(
         "account_pages/lost.html",
         authenticator_id=found.id,
         label=found.label,
         codes_left=recovery_codes.left(who.account_id),
-        keys_only=accounts.get(who.account_id).keys_only,
+        keys_only=accounts.get(who.account_id).keys_only or not app_too,
     )
 
 

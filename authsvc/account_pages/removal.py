@@ -87,14 +87,19 @@ def _check_mandate(account_id: int, leaving: int, *, now: datetime) -> None:
         )
 
 
-def check_replacement(account_id: int, lost: AuthenticatorView, new: Factor, *, now: datetime) -> None:
-    """Check that what comes in place of the lost one counts for as much. Raises LastFactor.
+def may_replace(account_id: int, lost: AuthenticatorView, new: Factor, *, now: datetime) -> bool:
+    """May this come in place of the lost one? A mandate for keys takes a key for a key, also while there are too few.
 
-    A mandate for keys takes a key for a key, also while there are too few of them (POLICY 4).
+    Source: POLICY 4.
     """
     others = [a.kind for a in accounts.enrolled(account_id, now=now) if a.id != lost.id]
     less = lost.kind in PHISHING_RESISTANT and new not in PHISHING_RESISTANT
-    if less and not mandates.may_keep_only(account_id, [*others, new], now=now):
+    return not less or mandates.may_keep_only(account_id, [*others, new], now=now)
+
+
+def check_replacement(account_id: int, lost: AuthenticatorView, new: Factor, *, now: datetime) -> None:
+    """The same. Raises LastFactor."""
+    if not may_replace(account_id, lost, new, now=now):
         raise LastFactor(f"account {account_id}", message=KEY_FOR_A_KEY)
 
 

@@ -244,3 +244,19 @@ def test_the_banner_says_what_kind_is_asked_for_and_what_waits_from_the_day_on(
 )
 def test_the_time_that_is_left_in_words(clock: Clock, left: timedelta, words: str) -> None:
     assert banner.time_left(clock.now + left, clock.now) == words
+
+
+@pytest.mark.parametrize(
+    ("strength", "offered"), [(Strength.ANY_SECOND_FACTOR, True), (Strength.PHISHING_RESISTANT, False)]
+)
+def test_in_place_of_a_lost_key_an_app_is_offered_where_it_would_be_taken(
+    app: Flask, client: Visitor, make_account: MakeAccount, clock: Clock, strength: Strength, offered: bool
+) -> None:
+    alice = make_account(key=True)
+    client.sign_in(alice)
+    with request_to(app):
+        mandates.require(alice.id, from_=clock.now, reason=REASON, set_by="test", strength=strength, now=clock.now)
+        (key,) = accounts.enrolled(alice.id, now=clock.now)
+    page = client.get(f"/account/authenticators/{key.id}/lost").text
+    assert "Security key or passkey" in page
+    assert ("Authenticator app" in page) is offered
