@@ -4,7 +4,6 @@ The registry's word and the date that counts stay in `Ownership`, where the earl
 named any more is gone. What was told and answered here stands in `Invitation`, so that no import brings it back.
 """
 
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,13 +23,12 @@ from authsvc.mandates.impact import Maintained, packages_of
 from authsvc.mandates.models import Invitation, Ownership, is_current, of_account
 from authsvc.mandates.pace import gently
 from authsvc.mandates.snapshots import Running, is_running, keep_apart
-from authsvc.policy.mandate import ECOSYSTEM_NAMES
+from authsvc.policy.mandate import ECOSYSTEM_NAMES, PLAIN
 
 TOLD_EVERY = timedelta(days=1)  # one mail an account, however many invitations a registry makes
 WORKER_SHARE = timedelta(seconds=10)  # of ten minutes: whatever waits in the same worker waits no longer
 MOST = 1000  # invitations a page is made from: whoever is flooded can still open it
 BATCH = 500
-PLAIN = re.compile(r"[\w@/-]{1,60}", re.ASCII)  # no dot and no colon: no mail program takes it for a link
 
 _SAME = and_(
     Invitation.account_id == Ownership.account_id,

@@ -39,7 +39,7 @@ _LIVE = select(*_COLUMNS).where(MandateRow.account_id == bindparam("account_id")
 _ONCE = select(
     exists().where(
         MandateRow.account_id == bindparam("account_id"),
-        MandateRow.enforced_from <= func.coalesce(MandateRow.ended_at, bindparam("now")),
+        or_(MandateRow.once_in_force, MandateRow.enforced_from <= func.coalesce(MandateRow.ended_at, bindparam("now"))),
     )
 )
 
@@ -162,6 +162,9 @@ def _write(rows: list[dict[str, Any]]) -> set[tuple[int, str]]:
     told: dict[str, Any] = {name: new.excluded[name] for name in rows[0] if name not in ("account_id", "source")}
     told |= {"ended_at": None, "below_since": None}
     told["enforced_from"] = case((or_(ended, earlier), new.excluded.enforced_from), else_=MandateRow.enforced_from)
+    # A return brings a new day, with grace; that there was one before stays.
+    begun = MandateRow.enforced_from <= func.coalesce(MandateRow.ended_at, new.excluded.created_at)
+    told["once_in_force"] = or_(MandateRow.once_in_force, begun)
     told["strength"] = case((or_(ended, weaker), new.excluded.strength), else_=MandateRow.strength)
     stricter = new.on_conflict_do_update(
         index_elements=[MandateRow.account_id, MandateRow.source], set_=told, where=or_(ended, earlier, weaker)

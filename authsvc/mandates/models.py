@@ -11,6 +11,7 @@ from sqlalchemy import (
     ScalarSelect,
     String,
     UniqueConstraint,
+    false,
     func,
     or_,
     select,
@@ -165,6 +166,7 @@ class MandateRow(Row):
     created_at: Mapped[datetime]  # given, brought forward or strengthened
     below_since: Mapped[datetime | None]  # out of the phase's reach since then, without a break
     ended_at: Mapped[datetime | None]
+    once_in_force: Mapped[bool] = mapped_column(default=False, server_default=false())  # before its account returned
     tell_at: Mapped[datetime | None] = mapped_column(index=True)  # the next moment that its owner hears of; null: none
 
     __table_args__ = (UniqueConstraint("account_id", "source"),)

@@ -4,6 +4,7 @@ Facts in, decision out. `mandates` gathers what accounts own and writes down wha
 roll-out covers stands in `policy.cohort`, what its day brings in `policy.mandate_days`. Source: POLICY 12.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -188,12 +189,17 @@ def may_keep_only(left: Collection[Factor], mandates: Iterable[Mandate], *, once
 
 
 ECOSYSTEM_NAMES = {"pypi": "PyPI"}
+PLAIN = re.compile(r"[\w@/-]{1,60}", re.ASCII)  # no dot and no colon: no mail program takes it for a link
 
 
 def reason(package: Owned) -> str:
-    """Why this package calls for a second factor, as a sentence to whoever maintains it."""
+    """Why this package calls for a second factor, as a sentence to whoever maintains it.
+
+    It is mailed, and a package's name is written by anybody: only a plain one is named (decision 0033).
+    """
     impact, ecosystem = package.impact, ECOSYSTEM_NAMES.get(package.ecosystem, package.ecosystem)
-    subject = f"The {ecosystem} package {package.name}, which you maintain,"
+    named = f"The {ecosystem} package {package.name}, which you maintain,"
+    subject = named if PLAIN.fullmatch(package.name) else f"A package of {ecosystem} that you maintain"
     if impact.weekly_downloads is None and impact.many_downloads:
         return f"{subject} is downloaded 1,000,000 times a week or more."
     if impact.dependents is None and impact.many_dependents and not impact.many_downloads:

@@ -132,3 +132,42 @@ def test_a_plan_counts_the_grace_of_a_phase_told_later_from_then_on(app: Flask, 
         with db.snapshot():
             plans = [figures.plan(as_of=told + later, now=NOON).phases[0] for later in (-SECOND, GRACE - SECOND, GRACE)]
     assert [(row.accounts, row.stopped) for row in plans] == [(0, 0), (1, 0), (1, 1)]
+
+
+def test_whoever_returns_with_grace_keeps_the_last_authenticator_all_the_same(
+    app: Flask, make_account: MakeAccount
+) -> None:
+    bob = make_account("bob", totp_app=True)
+    with app.app_context():
+        use(replace(PAST, enforced_from=NOON + 10 * DAY))
+        with db.transaction():
+            own(bob, weekly_downloads=1_000_000)
+        mandates.apply(now=NOON)
+        becomes(weekly_downloads=1)
+        mandates.apply(now=NOON + 40 * DAY)  # in force since ten days
+        mandates.apply(now=NOON + 130 * DAY)
+        becomes(weekly_downloads=1_000_000)
+        mandates.apply(now=NOON + 131 * DAY)
+        returned = NOON + 132 * DAY
+        assert day_of(bob, now=returned) == NOON + 161 * DAY
+        with db.transaction():
+            assert not mandates.may_keep_only(bob.id, [], now=returned)
+
+
+def test_whoever_left_before_the_day_and_returns_may_remove_everything_until_it_comes(
+    app: Flask, make_account: MakeAccount
+) -> None:
+    bob = make_account("bob", totp_app=True)
+    with app.app_context():
+        use(replace(PAST, enforced_from=NOON + 200 * DAY))
+        with db.transaction():
+            own(bob, weekly_downloads=1_000_000)
+        mandates.apply(now=NOON)
+        becomes(weekly_downloads=1)
+        for day in (1, 91):
+            mandates.apply(now=NOON + day * DAY)
+        becomes(weekly_downloads=1_000_000)
+        mandates.apply(now=NOON + 92 * DAY)
+        with db.transaction():
+            assert mandates.may_keep_only(bob.id, [], now=NOON + 200 * DAY - SECOND)
+            assert not mandates.may_keep_only(bob.id, [], now=NOON + 200 * DAY)

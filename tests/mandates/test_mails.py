@@ -31,6 +31,21 @@ def covered(app: Flask, person: Person, strength: Strength = Strength.ANY_SECOND
         mandates.apply(now=NOON)
 
 
+@pytest.mark.parametrize("name", ["https://evil.example/login", "evil.example"])
+def test_no_mail_holds_a_link_made_of_a_packages_name(
+    app: Flask, make_account: MakeAccount, outbox: Outbox, name: str
+) -> None:
+    alice = make_account()
+    with app.app_context():
+        use(PHASE)
+        with db.transaction():
+            own(alice, name, weekly_downloads=1_000_000)
+        mandates.apply(now=NOON)
+    text = outbox.to(alice.email)[-1].get_content()
+    assert "Why:   A package of npm that you maintain is downloaded 1,000,000 times a week." in text
+    assert "evil" not in text
+
+
 def tell(app: Flask, clock: Clock, **distance: float) -> None:
     """Let time pass, and write what is due."""
     clock.advance(**distance)

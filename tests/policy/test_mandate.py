@@ -102,6 +102,12 @@ def test_the_reason_spells_the_ecosystem_as_people_do() -> None:
     assert reason(owned(Impact(), "pypi")).startswith("The PyPI package left-pad")
 
 
+@pytest.mark.parametrize("name", ["https://evil.example/login", "evil.example", "evil:8080", "a" * 61, "évil"])
+def test_the_reason_names_no_package_of_which_a_mail_program_could_make_a_link(name: str) -> None:
+    package = Owned(ecosystem="npm", name=name, impact=Impact(dependents=12))
+    assert reason(package) == "A package of npm that you maintain is needed by 12 other packages."
+
+
 @pytest.mark.parametrize(("late", "in_force"), [(-SECOND, False), (timedelta(0), True), (SECOND, True)])
 def test_a_mandate_is_in_force_from_its_date_on(late: timedelta, in_force: bool) -> None:
     assert MANDATE.in_force(NOON + late) is in_force
