@@ -7,7 +7,7 @@ counts as one, waits a day instead.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, case, or_, select, update
 
 from authsvc import accounts, audit, mail
 from authsvc.audit import EventType
@@ -52,9 +52,7 @@ def exempt(
     )
     db.session().add(row)
     # From its start on the days are counted anew, towards the end of the exemption.
-    later = update(MandateRow).where(MandateRow.account_id == account_id)
-    later = later.where((MandateRow.tell_at.is_(None)) | (MandateRow.tell_at > starts_at))
-    db.session().execute(later.values(tell_at=starts_at))
+    _tell_anew(account_id, starts_at, after=starts_at)
     audit.record(
         EventType.MANDATE_EXEMPTED,
         account_id=account_id,
@@ -79,13 +77,24 @@ def end(account_id: int, *, set_by: str, staff: str = "", now: datetime) -> bool
     live = update(ExemptionRow).where(
         ExemptionRow.account_id == account_id, ExemptionRow.ended_at.is_(None), ExemptionRow.until > now
     )
-    ids = db.session().scalars(live.values(ended_at=now).returning(ExemptionRow.id)).all()
-    if not ids:
+    starts = db.session().scalars(live.values(ended_at=now).returning(ExemptionRow.starts_at)).all()
+    if not starts:
         return False
+    # The days are counted anew from now on, and those that came meanwhile were not told.
+    day = MandateRow.enforced_from
+    passed = and_(day >= min(starts), day > MandateRow.created_at, day <= now)
+    _tell_anew(account_id, case((passed, day), else_=now), after=now)
     by = {"by": set_by, "staff": staff} if staff else {"by": set_by}
     audit.record(EventType.MANDATE_EXEMPTION_ENDED, account_id=account_id, at=now, client=None, **by)
     tell_ended(account_id, now=now)
     return True
+
+
+def _tell_anew(account_id: int, moment: datetime | ColumnElement[datetime], *, after: datetime) -> None:
+    """Look at what the account has to be told at that moment, and not first after it."""
+    later = or_(MandateRow.tell_at.is_(None), MandateRow.tell_at > after)
+    change = update(MandateRow).where(MandateRow.account_id == account_id, MandateRow.ended_at.is_(None), later)
+    db.session().execute(change.values(tell_at=moment))
 
 
 def tell_ahead(account_id: int, *, reason: str, starts_at: datetime, until: datetime, now: datetime) -> None:

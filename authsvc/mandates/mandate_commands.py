@@ -18,6 +18,7 @@ from authsvc.core.web import request_time
 from authsvc.mandates import chart, exemptions, figures, phases, service
 from authsvc.mandates.exemptions import WAITS
 from authsvc.mandates.figures import STRENGTH_WORDS, DayFigures, Figures
+from authsvc.mandates.for_staff import LONGEST
 from authsvc.mandates.models import MAX_REASON
 from authsvc.mandates.phases import BadPhases
 from authsvc.policy.mandate import Strength
@@ -163,8 +164,9 @@ def mandates_exempt(username: str, until: str | None, reason: str | None, end: b
     if until is None or reason is None:
         raise click.UsageError("Give --until and --reason, or --end.")
     day, reason, starts_at = _moment(until), _sentence(reason), now + WAITS
-    if day <= starts_at:
-        raise click.BadParameter("it begins in 24 hours, so give a later day", param_hint="--until")
+    if not starts_at < day <= now + LONGEST:
+        words = "it begins in 24 hours, so give a later day, within a year"
+        raise click.BadParameter(words, param_hint="--until")
     with db.transaction():
         account = _account(username)
         view = exemptions.exempt(account.id, reason=reason, until=day, set_by="operator", starts_at=starts_at, now=now)

@@ -10,8 +10,9 @@ from flask import Flask
 
 from authsvc import mandates
 from authsvc.core.assurance import Factor
-from authsvc.mandates import commands
-from tests.conftest import Clock
+from authsvc.mandates import commands, telling
+from tests.conftest import NOON, Clock
+from tests.mandates.test_membership import subjects
 from tests.people import Outbox, Person
 from tests.slices import request_to
 
@@ -83,6 +84,51 @@ def test_of_two_the_longer_counts(app: Flask, alice: Person, clock: Clock) -> No
     assert [view.reason for view in standing] == ["Travels without a key", "Longer"]
 
 
+@pytest.mark.parametrize(
+    ("taken_back", "told"),
+    [
+        (1, ["in 30 days", "in 7 days", "tomorrow", "is now required"]),  # before it begins
+        (10, ["in 30 days", "in 7 days", "tomorrow", "is now required"]),
+        (80, ["in 7 days", "tomorrow", "is now required"]),
+        (100, ["is now required"]),
+        (120, ["is now required"]),  # 20 days too late
+    ],
+)
+def test_whoever_is_exempt_no_more_hears_of_each_day_to_come_once(
+    app: Flask, make_account: MakeAccount, taken_back: int, told: list[str]
+) -> None:
+    bob = make_account("bob")
+    with request_to(app):
+        mandates.require(bob.id, from_=NOON + 100 * DAY, reason="So", set_by="operator", now=NOON)
+        begins, until = NOON + 2 * DAY, NOON + 300 * DAY
+        mandates.exempt(bob.id, reason="So", until=until, set_by="operator", starts_at=begins, now=NOON)
+    for day in range(1, 305):
+        if day == taken_back:
+            with request_to(app):
+                mandates.end_exemption(bob.id, set_by="operator", now=NOON + day * DAY)
+        with app.app_context():
+            telling.tell_due(now=NOON + day * DAY)
+    found = [subject for subject in subjects(app, bob) if "exempt" not in subject][1:]  # the announcement
+    assert [words in subject for words, subject in zip(told, found, strict=True)] == [True] * len(told)
+
+
+def test_a_day_that_was_told_before_an_exemption_is_not_told_again_after_it(
+    app: Flask, make_account: MakeAccount
+) -> None:
+    bob = make_account("bob")
+    with request_to(app):
+        mandates.require(bob.id, from_=NOON + DAY, reason="So", set_by="operator", now=NOON)
+    for days in (1, 5):
+        with app.app_context():
+            telling.tell_due(now=NOON + days * DAY)
+        if days == 1:
+            with request_to(app):
+                until, now = NOON + 9 * DAY, NOON + 2 * DAY
+                mandates.exempt(bob.id, reason="So", until=until, set_by="operator", starts_at=now, now=now)
+                mandates.end_exemption(bob.id, set_by="operator", now=NOON + 4 * DAY)
+    assert sum("is now required" in subject for subject in subjects(app, bob)) == 1
+
+
 def test_an_exempt_account_keeps_the_last_authenticator_all_the_same(app: Flask, alice: Person, clock: Clock) -> None:
     exempt(app, "alice", *UNTIL)
     with request_to(app):
@@ -102,6 +148,7 @@ def test_json_says_when_it_begins(app: Flask, alice: Person) -> None:
         (["alice", "--reason", "So"], 2),
         (["alice", "--until", "2026-11-25T12:00:00", "--reason", "So"], 2),
         (["alice", "--until", "2027-01-01", "--reason", " "], 2),
+        (["alice", "--until", "2027-11-24T12:00:01", "--reason", "So"], 2),  # a year is the most
         (["nobody", *UNTIL], 1),
     ],
 )
