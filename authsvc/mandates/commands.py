@@ -16,8 +16,10 @@ from authsvc import accounts
 from authsvc.core import db
 from authsvc.core.web import request_time, settings
 from authsvc.mandates import importing
+from authsvc.mandates.guarding import ManyWouldGo
 from authsvc.mandates.impact import of_account as impact_of_account
 from authsvc.mandates.mandate_commands import mandates
+from authsvc.mandates.phases import BadPhases
 from authsvc.mandates.reading import UnreadableFile
 from authsvc.mandates.snapshots import Lost, Running
 
@@ -36,7 +38,7 @@ def impact() -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--changes", is_flag=True, help="Add and update what the files name; what they do not name stays.")
 @click.option("--keep-going", is_flag=True, help="Leave bad lines out and import the good ones.")
-@click.option("--even-if-many-go", is_flag=True, help="Also where an ecosystem would lose more than a fifth at once.")
+@click.option("--even-if-many-go", is_flag=True, help="Also where an ecosystem would lose more than a fifth.")
 @json_option
 @with_appcontext
 def impact_import(
@@ -68,10 +70,10 @@ def impact_import(
                 clock=current_app.extensions["authsvc.clock"],
                 progress=bar,
             )
-    if isinstance(done, importing.ManyWouldGo):
+    if isinstance(done, ManyWouldGo):
         raise click.ClickException(
-            f"{done.lost:,} of the {done.of:,} {done.words} in {done.ecosystem} would lose their protection; nothing "
-            "was imported. If the files are right, import them with --even-if-many-go."
+            f"{done.lost:,} of the {done.of:,} {done.words} in {done.ecosystem} would lose their protection, with "
+            "those of the last 30 days; nothing was imported. If the files are right, say --even-if-many-go."
         )
     matched = importing.match_accounts()
     if as_json:
@@ -131,7 +133,7 @@ def _tell_bad_lines(files: list[importing.Told]) -> None:
 def _files_in_words() -> Iterator[None]:
     try:
         yield
-    except UnreadableFile as error:
+    except (UnreadableFile, BadPhases) as error:
         raise click.ClickException(f"{error}. Nothing was imported.") from error
     except Running as error:
         raise click.ClickException("Another import is under way; nothing was imported. Try again later.") from error

@@ -20,6 +20,7 @@ from authsvc import accounts
 from authsvc.core import db
 from authsvc.core.db import UtcDateTime
 from authsvc.mandates import by_account
+from authsvc.mandates.guarding import Guard, ManyWouldGo
 from authsvc.mandates.models import Ownership, OwnershipOfAccount, Package, is_current
 from authsvc.mandates.pace import Pace
 from authsvc.mandates.reading import BadLine, Line, OfRecord, OwnershipLine, Progress, UnreadableFile, read
@@ -28,9 +29,6 @@ from authsvc.mandates.snapshots import Clock, Lease, begin, tidy
 
 CACHE_KIB = 64 * 1024  # of SQLite
 SHOWN = 100  # bad lines kept to be shown; the rest is counted
-MAY_GO = (
-    0.2  # share of an ecosystem's maintainers, or packages of high impact, that one import may take protection from
-)
 ROWS: dict[Kind, type[Package] | type[Ownership]] = {PACKAGES: Package, MAINTAINERS: Ownership}
 
 Item = TypeVar("Item")
@@ -65,16 +63,6 @@ class Current:
 
     files: tuple[Stored, ...]
     removed: dict[str, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ManyWouldGo:
-    """Nothing was stored, because one ecosystem would lose the protection of too many at once."""
-
-    words: str  # of what
-    ecosystem: str
-    lost: int
-    of: int
 
 
 @dataclass
@@ -176,7 +164,8 @@ def load(
 
     `changes` adds and updates; otherwise the files are a whole snapshot of the ecosystems they name, so what is missing
     is gone. Where bad lines were left out nothing is removed: it may be one of them. The same again changes nothing.
-    `progress` is told how many rows are to be written and returns what is told how many were. Raises Running, Lost.
+    `progress` is told how many rows are to be written and returns what is told how many were. Raises Running, Lost, and
+    BadPhases.
     """
     scratch = gathered.scratch
     whole = {kind: not changes and not any(told.bad for told in gathered.files if told.kind is kind) for kind in KINDS}
@@ -186,15 +175,17 @@ def load(
             _know(scratch, kind, whole=whole[kind], lease=lease)
             scratch.compare(kind, whole=whole[kind])
             lease.renew_if_due()
-            refused = _many_would_go(scratch, kind, whole=whole[kind])
-            if refused is not None and not even_if_many_go:
-                lease.give_up()
-                return refused
+        guard = Guard(scratch)
+        scratch.guard(_stream(guard.packages(), lease))
+        refused = guard.check(whole, now=clock())
+        if refused is not None and not even_if_many_go:
+            lease.give_up()
+            return refused
         written = progress(scratch.work())
         for kind in KINDS:
             _put_down(scratch, kind, lease, written)
         _place(scratch, lease)
-        lease.make_current()
+        lease.make_current(counted=None if refused else guard.counted)
     except BaseException:
         lease.give_up()
         raise
@@ -270,20 +261,6 @@ def _raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
     if isinstance(column.type, UtcDateTime) and db.engine().dialect.name == "postgresql":
         return func.to_char(column, "YYYY-MM-DD HH24:MI:SS.US")
     return type_coerce(column, NullType())
-
-
-def _many_would_go(scratch: Scratch, kind: Kind, *, whole: bool) -> ManyWouldGo | None:
-    """A broken export, or a forged one, must not strip protection: the first ecosystem that would lose too much."""
-    row = ROWS[kind]
-    counted = Ownership.accepted_at.is_not(None) if kind is MAINTAINERS else Package.high_impact
-    for ecosystem, lost in sorted(scratch.protection_lost(kind, whole=whole).items()):
-        with db.snapshot() as session:
-            query = select(func.count()).select_from(row).where(row.ecosystem == ecosystem, is_current(row), counted)
-            known = session.scalars(query).one()
-        if lost > known * MAY_GO:
-            words = "accepted maintainers" if kind is MAINTAINERS else "packages of high impact"
-            return ManyWouldGo(words=words, ecosystem=ecosystem, lost=lost, of=known)
-    return None
 
 
 # Writing

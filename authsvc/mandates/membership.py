@@ -170,8 +170,7 @@ def _kept(cohort: Cohort, as_of: datetime) -> CTE:
     named = select(AccountRow.id.label("account_id")).where(AccountRow.username.in_(cohort.accounts))
     if not cohort.by_reach and not cohort.packages:
         return named.cte().prefix_with("MATERIALIZED")
-    keeps = or_(_names(cohort), _reached(cohort.exit)) if cohort.by_reach else _names(cohort)
-    found = _found(keeps).c
+    found = _found(kept_packages(cohort)).c
     owners = (
         select(Ownership.account_id)
         .where(Ownership.ecosystem == found.ecosystem, Ownership.package == found.name, is_current(Ownership))
@@ -186,6 +185,11 @@ def _tightened(phase: Phase, live: ColumnElement[bool], given_at: datetime) -> d
     less = or_(MandateRow.enforced_from > phase.day_for(given_at), MandateRow.strength.in_(weaker))
     rows = db.session().execute(select(MandateRow.account_id, MandateRow.reason).where(live, less))
     return {row.account_id: phase.mandate(row.reason, given_at=given_at) for row in rows}
+
+
+def kept_packages(cohort: Cohort) -> ColumnElement[bool]:
+    """A condition on packages: `Cohort.keeps`."""
+    return or_(_names(cohort), _reached(cohort.exit)) if cohort.by_reach else _names(cohort)
 
 
 def _takes_in(cohort: Cohort) -> ColumnElement[bool]:

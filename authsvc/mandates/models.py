@@ -37,6 +37,7 @@ class Snapshot(Row):
     lease_until: Mapped[datetime]  # moved on by its import while that is alive
     finished_at: Mapped[datetime | None]
     swept_at: Mapped[datetime | None]  # rows that count no more are deleted
+    counted: Mapped[dict[str, Any] | None]  # by what is guarded, how much of it there was before (`guarding`)
 
 
 class Package(Row):

@@ -63,7 +63,7 @@ def stored(moment: datetime | None) -> str | None:
 
 
 class Scratch:
-    """The tables: `read_…` in order of the files, `told_…` by key, `known_…` what the database holds, and accounts."""
+    """The tables: `read_…` in order of the files, `told_…` by key, `known_…` the database, `guarded`, accounts."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -84,6 +84,7 @@ class Scratch:
             self._db.execute(
                 f"CREATE TABLE known_{kind.table} ({kind.columns}, id, account_id, PRIMARY KEY ({key})) WITHOUT ROWID"
             )
+        self._db.execute(f"CREATE TABLE guarded ({PACKAGES.columns}, PRIMARY KEY (ecosystem, name)) WITHOUT ROWID")
         self._db.execute("CREATE TABLE accounts (username PRIMARY KEY, id) WITHOUT ROWID")
 
     def close(self) -> None:
@@ -186,16 +187,37 @@ class Scratch:
             (changed if known else added)[file] = count
         return added, changed
 
-    def protection_lost(self, kind: Kind, *, whole: bool) -> Counter[str]:
-        """By ecosystem, how many that counted would not: accepted maintainers, or packages of high impact."""
-        counted = "k.accepted_at IS NOT NULL" if kind is MAINTAINERS else "k.high_impact"
-        lost = ["t.place IS NULL"] if whole else []
-        lost += ["NOT t.high_impact"] if kind is PACKAGES else []
-        query = (
-            f"SELECT k.ecosystem, count(*) FROM known_{kind.table} k LEFT JOIN told_{kind.table} t "  # noqa: S608
-            f"USING ({', '.join(kind.key)}) WHERE {counted} AND ({' OR '.join(lost) or 'FALSE'}) GROUP BY 1"
-        )
-        return Counter(dict(self._db.execute(query)))
+    def guard(self, rows: Iterable[Values]) -> None:
+        """Put down the packages that something rests on: key and told columns, as the database holds them."""
+        self._into("guarded", len(PACKAGES.key) + len(PACKAGES.told), rows)
+
+    def guard_names(self, rows: Iterable[Values]) -> None:
+        """The same of packages by their key alone; those that are known stay as they are."""
+        self._db.executemany("INSERT OR IGNORE INTO guarded (ecosystem, name) VALUES (?, ?)", rows)
+
+    def lost(self, kind: Kind, which: str | None, *, whole: bool) -> list[tuple[str, int, int]]:
+        """By ecosystem, how many rows hold what is guarded now, and how many of them would not any more.
+
+        `which` is a condition on `packages`: of packages those for which it holds, of maintainers those who accepted
+        to maintain one of them. None: all who accepted. Of an ecosystem that was not told of nothing is lost.
+        """
+        guarded = f"(SELECT ecosystem, name FROM guarded AS packages WHERE {which})"  # noqa: S608 -- of our own making
+        if kind is PACKAGES:
+            query = (
+                f"SELECT g.ecosystem, count(*), sum(CASE WHEN packages.place IS NULL THEN {int(whole)} "  # noqa: S608
+                f"ELSE NOT coalesce({which}, 0) END) FROM {guarded} g LEFT JOIN told_packages AS packages "
+                "ON packages.ecosystem = g.ecosystem AND packages.name = g.name "
+                "WHERE g.ecosystem IN (SELECT DISTINCT ecosystem FROM told_packages) GROUP BY 1 ORDER BY 1"
+            )
+        else:
+            of = "k.ecosystem = g.ecosystem AND k.package = g.name AND " if which else ""
+            query = (
+                f"SELECT k.ecosystem, count(*), sum(t.place IS NULL) "  # noqa: S608
+                f"FROM {f'{guarded} g CROSS JOIN ' if which else ''}known_ownerships k "  # in this order: g is small
+                "LEFT JOIN told_ownerships t ON t.ecosystem = k.ecosystem AND t.package = k.package "
+                f"AND t.account = k.account WHERE {of}k.accepted_at IS NOT NULL GROUP BY 1 ORDER BY 1"
+            )
+        return self._db.execute(query).fetchall()
 
     def new(self, kind: Kind) -> Iterator[Values]:
         """Rows to store, by key: key, told columns and account_id."""

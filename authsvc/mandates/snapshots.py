@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, insert, select, text, update
+from sqlalchemy.orm import Session
 
 from authsvc.core import db
 from authsvc.mandates import by_account
@@ -47,18 +48,25 @@ class Lease:
         if db.session().scalar(mine.with_for_update(read=True)) is None:
             raise Lost
 
-    def make_current(self) -> None:
-        """From now on the snapshot counts. Raises Lost."""
+    def make_current(self, *, counted: dict[str, int] | None) -> None:
+        """From now on the snapshot counts. `counted`: see `Snapshot`; None begins anew. Raises Lost."""
         now = self.clock()
-        self._change(now, finished_at=now, swept_at=None if self.ended else now)
+        with db.transaction() as session:
+            if counted is None:
+                session.execute(update(Snapshot).values(counted={}))
+            values = {"finished_at": now, "swept_at": None if self.ended else now, "counted": counted or {}}
+            self._change_in(session, now, **values)
 
-    def _change(self, now: datetime, **values: datetime | None) -> None:
+    def _change(self, now: datetime, **values: datetime) -> None:
+        with db.transaction() as session:
+            self._change_in(session, now, **values)
+
+    def _change_in(self, session: Session, now: datetime, **values: Any) -> None:
         mine = update(Snapshot).where(
             Snapshot.id == self.number, Snapshot.finished_at.is_(None), Snapshot.lease_until > now
         )
-        with db.transaction() as session:
-            if session.scalar(mine.values(**values).returning(Snapshot.id)) is None:
-                raise Lost
+        if session.scalar(mine.values(**values).returning(Snapshot.id)) is None:
+            raise Lost
 
     def give_up(self) -> None:
         """Let the next import begin at once, and delete what was put down. Does nothing once the snapshot counts."""

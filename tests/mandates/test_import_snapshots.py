@@ -164,7 +164,7 @@ def load(app: Flask, tmp_path: Path, text: str, clock: Clock, at: Callable[[], N
 def be_killed(app: Flask, tmp_path: Path, text: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Import, and die when everything was put down; nothing is cleaned up."""
 
-    def die(_: object) -> None:
+    def die(_: object, *, counted: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
