@@ -30,6 +30,14 @@ class AccountView:
     last_recovery_at: datetime | None
     keys_only: bool
 
+    def stands_by(self, said_at: datetime) -> bool:
+        """Does what was said in the account's name then still count? Source: POLICY 5, 6.
+
+        Not while it is frozen or disabled, nor what was said before a reset, freeze or recovery.
+        """
+        forgotten = self.confirm_after is not None and said_at <= self.confirm_after
+        return not (self.disabled or self.frozen or forgotten)
+
 
 _COLUMNS = (
     Account.id,

@@ -213,8 +213,13 @@ def shown(case_id: int, account: AccountView, *, vouchers: frozenset[int], now: 
 
 
 def _votes(case_id: int) -> list[Vote]:
+    """The votes, without approvals of somebody whose account was frozen or lost since: a thief may have given them."""
     rows = db.session().scalars(select(CaseVote).where(CaseVote.case_id == case_id).order_by(CaseVote.id))
-    return [Vote(by=row.staff_id, approve=row.approve, at=row.at) for row in rows]
+    return [
+        Vote(by=row.staff_id, approve=row.approve, at=row.at)
+        for row in rows
+        if not row.approve or accounts.get(row.staff_id).stands_by(row.at)
+    ]
 
 
 def _disputed_at(case_id: int, account: AccountView) -> datetime | None:

@@ -115,7 +115,7 @@ def carry_out_proposals(*, now: datetime) -> int:
 
 
 def _is_fit(row: ProposalRow, now: datetime) -> bool:
-    return proposals.has_say(row.proposed_by) and may_exempt(row.account_id, staff_id=row.proposed_by, now=now) is None
+    return proposals.still_counts(row) and may_exempt(row.account_id, staff_id=row.proposed_by, now=now) is None
 
 
 def _exempt(row: ProposalRow, staff: str, *, told: bool = False, now: datetime) -> None:

@@ -92,7 +92,7 @@ def decide_phase(proposal_id: int, *, staff_id: int, approve: bool, now: datetim
     problem = _no_vote(row, staff_id, now) if approve else None
     if problem is not None:
         return problem
-    if approve and not proposals.has_say(row.proposed_by):
+    if approve and not proposals.still_counts(row):
         raise proposals.gone(proposal_id)
     staff = accounts.get(staff_id).username
     if approve:

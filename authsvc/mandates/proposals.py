@@ -72,15 +72,13 @@ def take(proposal_id: int, *, now: datetime) -> None:
 def begun(*, now: datetime) -> list[int]:
     """Those whose day is over and whose proposer, who still has a say, is alone still."""
     due = select(ProposalRow).where(is_open(now), ProposalRow.begins_at <= now).order_by(ProposalRow.id)
-    return [
-        row.id for row in db.session().scalars(due) if has_say(row.proposed_by) and is_alone(row.proposed_by, now=now)
-    ]
+    return [row.id for row in db.session().scalars(due) if still_counts(row) and is_alone(row.proposed_by, now=now)]
 
 
-def has_say(staff_id: int) -> bool:
-    """True for somebody who is still of the service."""
-    account = accounts.get(staff_id)
-    return account.is_staff and not account.disabled
+def still_counts(row: ProposalRow) -> bool:
+    """True while whoever made it is of the service, and did not lose or freeze the account since (POLICY 5, 6)."""
+    account = accounts.get(row.proposed_by)
+    return account.is_staff and account.stands_by(row.proposed_at)
 
 
 def gone(proposal_id: int) -> NotFound:

@@ -10,13 +10,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import insert
 
-from authsvc import accounts, audit, mandates
+from authsvc import accounts, audit, freezes, mandates
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.errors import BadInput, NotFound
 from authsvc.mandates.exemptions import ExemptionView
 from authsvc.mandates.models import FiguresRow
 from authsvc.policy.cohort import Cohort, Phase
+from authsvc.policy.freeze import FreezeCause
 from authsvc.staff.mandates import PEOPLE_ON_PAGE
 from tests.conftest import Clock
 from tests.people import BASE_URL, FIREFOX, Outbox, Person, Visitor
@@ -296,7 +297,7 @@ def test_joining_a_package_between_the_form_and_the_key_counts(
     assert "Nothing to approve" in sue.visitor.get(EXEMPTIONS).text
 
 
-@pytest.mark.parametrize("way", ["mark", "disabled", "package"])
+@pytest.mark.parametrize("way", ["mark", "disabled", "frozen", "package"])
 def test_a_proposal_of_somebody_who_has_no_say_any_more_is_not_approved(
     way: str, app: Flask, alice: Person, sam: Colleague, sue: Colleague, share: Callable[..., None], clock: Clock
 ) -> None:
@@ -306,6 +307,9 @@ def test_a_proposal_of_somebody_who_has_no_say_any_more_is_not_approved(
             accounts.set_staff(sam.person.id, is_staff=False)
         if way == "disabled":
             accounts.set_disabled(sam.person.id, now=clock.now)
+        if way == "frozen":
+            past = clock.now - DAY
+            freezes.begin(sam.person.id, FreezeCause.OWNER, disputed_at=past, client=None, now=clock.now)
     if way == "package":
         share("left-pad", alice, sam.person, for_days=0)
     assert "does not count any more" in decides(sue, 1)

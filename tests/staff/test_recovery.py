@@ -10,9 +10,10 @@ from threading import Barrier
 import pytest
 from flask import Flask
 
-from authsvc import accounts, audit, cases
+from authsvc import accounts, audit, cases, freezes
 from authsvc.audit import EventType
 from authsvc.cases import Queue
+from authsvc.policy.freeze import FreezeCause
 from authsvc.policy.recovery import AskStaff, Prove, Wait
 from authsvc.staff import recovery as views
 from authsvc.staff.words import CANNED, DEFERRALS
@@ -69,6 +70,23 @@ def test_one_person_twice_is_one_person(app: Flask, asked: int, sam: Colleague, 
     assert sam.starts(asked).status_code == 403
     assert "Your key confirms it" not in sam.page(asked)
     assert [line.decision for line in lines(app, clock)] == [Prove(independent=False)]
+
+
+@pytest.mark.attack("A13")
+@pytest.mark.parametrize("first", [True, False])
+def test_an_approval_by_a_thief_of_a_colleague_s_account_does_not_count_once_it_is_frozen(
+    first: bool, app: Flask, asked: int, sam: Colleague, sue: Colleague, clock: Clock
+) -> None:
+    sam.decides(asked)
+    if not first:
+        sue.decides(asked)
+    with request_to(app):
+        past = clock.now - timedelta(days=1)
+        freezes.begin(sam.person.id, FreezeCause.OWNER, disputed_at=past, client=None, now=clock.now)
+    if first:
+        sue.decides(asked)
+    (line,) = lines(app, clock)
+    assert (line.approvals, isinstance(line.decision, Wait)) == (1, False)
 
 
 @pytest.mark.attack("A03")
