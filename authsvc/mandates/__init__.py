@@ -2,16 +2,16 @@
 
 Whether a mandate follows, and what meets it, is `policy.mandate`'s affair; `login` enforces it.
 
-Verbs: in_force (what a sign-in must meet), lack (what a session or grant lacks for its rights), counts_from (when
-what is enrolled is senior enough), upcoming (in force, or still to come), ahead (the next that is not met), state
-(for registries), rehearsal (asked for in a brown-out), has_mandate, owns_packages, is_owner and is_covered (as
-conditions of queries), may_keep_only (may the others go?), co_owners (who maintains a package as well), packages
-(what somebody maintains), require (by hand), link_account (a name registered), put_package and put_maintainers
-(pushed by a registry; package, ownership and package_name read what it sent); packages_and_invitations (as their owner
-sees them), invitation (one), accept, decline, may_answer, take_back (after a freeze) and in_mails (how mails name a
-package); apply, tell_invited, tidy_imports and carry_out_proposals (the worker's tasks); exempt, current_exemption,
-end_exemption and standing_exemptions; of two people of the service may_exempt, is_alone, check_end, propose_exemption,
-decide_exemption, exemption_proposal, exemption_proposals, propose_phase, decide_phase, phase_proposal and
+Verbs: in_force (what a sign-in must meet), lack (what a session or grant lacks for its rights), counts_from (when what
+is enrolled is senior enough), upcoming (in force, or still to come), ahead (the next that is not met), state (for
+registries), rehearsal (asked for in a brown-out), has_mandate, owns_packages, is_owner and is_covered (as conditions
+of queries), may_keep_only (may the others go?), co_owners (who maintains a package as well), packages (what somebody
+maintains), require (by hand), link_account (a name registered), put_package and put_maintainers (pushed by a registry;
+package, ownership and package_name read what it sent); packages_and_invitations (as their owner sees them), invitation
+(one), accept, decline, may_answer, take_back (after a freeze) and in_mails (how mails name a package); apply,
+tell_invited, tidy_imports and carry_out_proposals (the worker's tasks); exempt, current_exemption, end_exemption and
+standing_exemptions; of two people of the service may_exempt, is_alone, check_end, propose_exemption, decide_exemption,
+exemption_proposal, exemption_proposals, check_phase, second_person, propose_phase, decide_phase, phase_proposal and
 phase_proposals; plan, what_if (a phase were another one), preview (of another day), report, stopped and people (whom
 it stops), adoption and its picture, trend; current_phases, phase, change_phases, phase_history, file_decides, of_rule
 and to_rule; and the operators' commands `impact` and `mandates`.
@@ -62,10 +62,12 @@ from authsvc.mandates.for_staff import (
 from authsvc.mandates.impact import Maintained, figures_in_words
 from authsvc.mandates.phase_changes import (
     PhaseProposal,
+    check_phase,
     decide_phase,
     phase_proposal,
     phase_proposals,
     propose_phase,
+    second_person,
 )
 from authsvc.mandates.phases import BadPhases, FileDecides, file_decides, of_rule, to_rule
 from authsvc.mandates.phases import Change as PhaseChange
@@ -121,6 +123,7 @@ __all__ = [
     "carry_out_proposals",
     "change_phases",
     "check_end",
+    "check_phase",
     "co_owners",
     "commands",
     "counts_from",
@@ -168,6 +171,7 @@ __all__ = [
     "rehearsal",
     "report",
     "require",
+    "second_person",
     "standing_exemptions",
     "state",
     "stopped",

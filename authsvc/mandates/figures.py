@@ -1,6 +1,6 @@
 """What operators look at before and after: whom the phases cover, who complies and with what, who would be stopped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from sqlalchemy import func, select
@@ -102,11 +102,10 @@ def what_if(name: str, new: Phase | None, *, now: datetime, most: int) -> WhatIf
     Its day is the one for those given it now: whoever has grace is stopped later. Saves nothing. Raises BadPhases, and
     ValueError where there is no such phase before and after.
     """
-    rules = phases.current()
-    old = next((rule for rule in rules if rule.name == name), None)
-    others = tuple(rule for rule in rules if rule.name != name)
+    look = _changed(name, new, now)
+    old = look.old
     days = [phase.day_for(max(phase.announced, now)) for phase in (old, new) if phase is not None]
-    look = Look(as_of=max(now, min(days)), now=now, rules=others, old=old, new=new)
+    look = replace(look, as_of=max(now, min(days)))
     found = counting.difference(look)
     return WhatIf(
         phase=name,
@@ -118,6 +117,17 @@ def what_if(name: str, new: Phase | None, *, now: datetime, most: int) -> WhatIf
         more=tuple(counting.differing(look, more=True, most=most)) if found.more else (),
         fewer=tuple(counting.differing(look, more=False, most=most)) if found.fewer else (),
     )
+
+
+def stops_more(name: str, new: Phase | None, *, by: datetime, now: datetime) -> bool:
+    """Would somebody be stopped by then if a phase were this one, who is not as it is? Raises BadPhases."""
+    return counting.difference(replace(_changed(name, new, now), as_of=by)).more > 0
+
+
+def _changed(name: str, new: Phase | None, now: datetime) -> Look:
+    rules = phases.current()
+    old = next((rule for rule in rules if rule.name == name), None)
+    return Look(as_of=now, now=now, rules=tuple(rule for rule in rules if rule.name != name), old=old, new=new)
 
 
 def _unreached(phase: Phase, as_of: datetime) -> int:

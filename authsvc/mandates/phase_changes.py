@@ -1,4 +1,4 @@
-"""Phases changed by staff: at once where that only strengthens, by two people where it weakens (POLICY 13).
+"""Phases changed by staff: at once where that only strengthens, else by two people (POLICY 13).
 
 What was given stays when a day, a strength or the whole phase goes (decision 0031), so those a phase covers may decide
 on that. Only who would leave it, because a smaller cohort does not reach them, has no say.
@@ -7,17 +7,18 @@ on that. Only who would leave it, because a smaller cohort does not reach them, 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from authsvc import accounts, audit
 from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.errors import BadInput
-from authsvc.mandates import membership, phases, proposals
+from authsvc.mandates import figures, membership, phases, proposals
 from authsvc.mandates.models import MandateRow
 from authsvc.mandates.proposals import ProposalRow
+from authsvc.policy import phase_change
 from authsvc.policy.cohort import Phase
-from authsvc.policy.phase_change import weakens
+from authsvc.policy.phase_change import NOTICE, SecondPerson
 from authsvc.policy.recovery import NoVote
 
 _OF_PHASES = ProposalRow.phase != ""
@@ -41,17 +42,17 @@ class PhaseProposal:
 def propose_phase(
     name: str, *, old: Phase | None, new: Phase | None, reason: str, staff_id: int, now: datetime
 ) -> bool:
-    """Change a phase, at once where that only strengthens; false when it waits, for a second person or for a day.
+    """Change a phase, at once where one person may; false when it waits, for a second person or for a day.
 
     `old` is the phase as it was shown. The caller sees to it that the person is staff and has just proved it. Raises
     BadInput when it is another by now or the person would leave it, FileDecides and BadPhases.
     """
-    db.writing()
-    _check(name, old)
-    if _lets_go(new, staff_id, now):
+    _keep_apart()
+    check_phase(name, old)
+    if _lets_go(new, now, staff_id):
         raise BadInput("phase", message="You would leave this phase, so two others decide.")
     staff = accounts.get(staff_id).username
-    if not weakens(old, new):
+    if second_person(name, old, new, now=now) is None:
         phases.change_one(name, new, reason=reason, set_by=staff, now=now)
         return True
     before, after = (phases.to_rule(phase) if phase else None for phase in (old, new))
@@ -81,13 +82,23 @@ def propose_phase(
     return False
 
 
+def second_person(name: str, old: Phase | None, new: Phase | None, *, now: datetime) -> SecondPerson | None:
+    """Why this change of a phase takes a second person; None where one is enough. Raises BadPhases."""
+    return phase_change.second_person(
+        old,
+        new,
+        lets_go=old is None and _lets_go(new, now),
+        stops_soon=figures.stops_more(name, new, by=now + NOTICE, now=now),
+    )
+
+
 def decide_phase(proposal_id: int, *, staff_id: int, approve: bool, now: datetime) -> NoVote | None:
     """Approve what another person proposed, which changes the phase at once, or refuse it; why this person may not.
 
     Raises NotFound when it was decided or does not count any more, BadInput when the phase is another by now,
     FileDecides and BadPhases.
     """
-    db.writing()
+    _keep_apart()
     row = proposals.find(proposal_id, _OF_PHASES, now=now)
     problem = _no_vote(row, staff_id, now) if approve else None
     if problem is not None:
@@ -126,6 +137,7 @@ def phase_proposal(proposal_id: int, *, staff_id: int, now: datetime) -> PhasePr
 
 def begin(row: ProposalRow, *, now: datetime) -> None:
     """Carry out what somebody proposed who is alone; a change of what is another phase by now is dropped."""
+    _keep_apart()
     try:
         _carry_out(row, set_by=accounts.get(row.proposed_by).username, now=now)
     except (BadInput, phases.FileDecides):
@@ -134,12 +146,20 @@ def begin(row: ProposalRow, *, now: datetime) -> None:
 
 def _carry_out(row: ProposalRow, *, set_by: str, now: datetime) -> None:
     old, new = (phases.of_stored(row.phase, rule) for rule in (row.old, row.new))
-    _check(row.phase, old)
+    check_phase(row.phase, old)
     proposals.take(row.id, now=now)
     phases.change_one(row.phase, new, reason=row.reason, set_by=set_by, now=now)
 
 
-def _check(name: str, old: Phase | None) -> None:
+def _keep_apart() -> None:
+    """Until the transaction ends nobody else changes a phase: of two at once the later sees what the earlier did."""
+    db.writing()
+    if db.engine().dialect.name == "postgresql":  # SQLite has one writer anyway
+        db.session().execute(text("LOCK TABLE mandate_phases IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def check_phase(name: str, old: Phase | None) -> None:
+    """Raise BadInput unless the phase of that name is still this one."""
     if phases.one(name) != old:
         raise BadInput("phase", message="Somebody changed this phase after you opened the page. Please look again.")
 
@@ -162,11 +182,14 @@ def _view(row: ProposalRow, staff_id: int, now: datetime) -> PhaseProposal:
 def _no_vote(row: ProposalRow, staff_id: int, now: datetime) -> NoVote | None:
     if row.proposed_by == staff_id:
         return NoVote.VOTED
-    return NoVote.TARGET if _lets_go(phases.of_stored(row.phase, row.new), staff_id, now) else None
+    return NoVote.TARGET if _lets_go(phases.of_stored(row.phase, row.new), now, staff_id) else None
 
 
-def _lets_go(new: Phase | None, staff_id: int, now: datetime) -> bool:
+def _lets_go(new: Phase | None, now: datetime, account_id: int | None = None) -> bool:
+    """Does somebody hold a mandate of this name, or this account, whom the rule does not reach?"""
     if new is None:
         return False
-    gone = membership.unreached(new, as_of=now).where(MandateRow.account_id == staff_id)
-    return db.session().scalar(gone) is not None
+    gone = membership.unreached(new, as_of=now)
+    if account_id is not None:
+        gone = gone.where(MandateRow.account_id == account_id)
+    return db.session().scalar(gone.limit(1)) is not None

@@ -25,7 +25,7 @@ from authsvc.policy.mandate import Strength
 Word = TypeVar("Word", Strength, RankBy)
 FILE_NAME = "mandates.toml"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-PACKAGE = re.compile(r"[a-z0-9][a-z0-9-]{0,19}:\S{1,214}")
+PACKAGE = re.compile(r"[a-z0-9][a-z0-9-]{0,19}:[^\s\0]{1,214}")
 COHORT_KEYS = frozenset({"weekly_downloads", "dependents", "top", "by", "packages", "accounts", "everybody"})
 KEYS = COHORT_KEYS | {"strength", "announced", "enforced_from", "grace_days", "reminders", "brown_outs"}
 AT_ONCE = min(phase.announced for phase in PHASES)

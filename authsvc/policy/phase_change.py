@@ -1,9 +1,35 @@
-"""A change of a phase: does it weaken protection, so that two people of the service have to want it?
+"""A change of a phase: may one person of the service make it, or do two have to want it?
 
 Facts in, decision out. Source: POLICY 13. `mandates.phase_changes` carries out what follows.
 """
 
+from datetime import timedelta
+from enum import StrEnum
+
 from authsvc.policy.cohort import Cohort, Phase, RankBy
+
+NOTICE = timedelta(hours=24)  # whoever is stopped sooner than that is stopped by two people
+
+
+class SecondPerson(StrEnum):
+    """Why a change takes one."""
+
+    WEAKENS = "weakens"
+    LETS_GO = "lets_go"  # people who were given it, of a phase that there was before
+    STOPS_SOON = "stops_soon"  # strengthens, and would keep people out this very hour
+
+
+def second_person(old: Phase | None, new: Phase | None, *, lets_go: bool, stops_soon: bool) -> SecondPerson | None:
+    """Why a change takes a second person; None where one is enough.
+
+    `lets_go`: somebody holds a mandate of that name whom the new rule does not reach, and leaves after 90 days.
+    `stops_soon`: somebody would be stopped within NOTICE who would not be without it.
+    """
+    if weakens(old, new):
+        return SecondPerson.WEAKENS
+    if old is None and lets_go:  # an older phase of that name is gone, and what it gave is not
+        return SecondPerson.LETS_GO
+    return SecondPerson.STOPS_SOON if stops_soon else None
 
 
 def weakens(old: Phase | None, new: Phase | None) -> bool:

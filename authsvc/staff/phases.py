@@ -13,7 +13,7 @@ from authsvc.core.rate_limits import limited
 from authsvc.core.web import query_field, request_time, requires, text_field
 from authsvc.mandates import PhaseProposal
 from authsvc.policy.cohort import Phase
-from authsvc.policy.phase_change import weakens
+from authsvc.policy.phase_change import SecondPerson
 from authsvc.policy.recovery import NoVote
 from authsvc.staff.blueprint import bp
 from authsvc.staff.phase_words import BY, FIELDS, BadField, difference_words, phase_of, rule_words, typed_of
@@ -41,7 +41,7 @@ class Looked:
     new: Phase | None
     what: mandates.WhatIf
     lines: list[tuple[str, str, str]]
-    weakens: bool
+    second: SecondPerson | None  # why it takes one
 
     @property
     def old_rule(self) -> str:
@@ -133,6 +133,9 @@ def propose_phase() -> ResponseReturnValue:
     sent = {side: text_field(side, max_length=LONGEST_RULE, required=False) for side in ("old", "new")}
     old, new = (_phase(name, rule) for rule in sent.values())
     reason = " ".join(text_field("reason", max_length=500, required=False).split())
+    if old == new:
+        raise BadInput("new", message="This changes nothing.")
+    mandates.check_phase(name, old)
     if not MIN_REASON <= len(reason) <= MAX_REASON:
         looked, wrong = _looked(name, old, new), f"Give a reason of {MIN_REASON} to {MAX_REASON} characters."
         page = _form(
@@ -154,10 +157,12 @@ def propose_phase() -> ResponseReturnValue:
 def phase_proposal(proposal_id: int) -> ResponseReturnValue:
     """A change that waits, with what it would bring today."""
     one = _proposal(proposal_id)
+    stands = mandates.phase(one.phase) == one.old
     return render_template(
         "staff/phase_proposal.html",
         one=one,
-        looked=_looked(one.phase, one.old, one.new),
+        lines=difference_words(one.old, one.new),
+        what=mandates.what_if(one.phase, one.new, now=request_time(), most=PEOPLE_SHOWN) if stands else None,
         no_vote=NO_VOTES[one.no_vote] if one.no_vote else None,
         file_decides=mandates.file_decides(),
     )
@@ -225,9 +230,15 @@ def _form(
 
 
 def _looked(name: str, old: Phase | None, new: Phase | None) -> Looked:
-    what = mandates.what_if(name, new, now=request_time(), most=PEOPLE_SHOWN)
-    lines = difference_words(old, new)
-    return Looked(name=name, old=old, new=new, what=what, lines=lines, weakens=weakens(old, new))
+    now = request_time()
+    return Looked(
+        name=name,
+        old=old,
+        new=new,
+        what=mandates.what_if(name, new, now=now, most=PEOPLE_SHOWN),
+        lines=difference_words(old, new),
+        second=mandates.second_person(name, old, new, now=now),
+    )
 
 
 def _named(name: str) -> Phase | None:
@@ -266,5 +277,5 @@ def _json(phase: Phase | None) -> str:
 def _phase(name: str, rule: str) -> Phase | None:
     try:
         return mandates.of_rule(name, json.loads(rule)) if rule else None
-    except (json.JSONDecodeError, RecursionError, mandates.BadPhases) as error:
+    except (ValueError, OverflowError, RecursionError) as error:  # BadPhases is a ValueError, a long number as well
         raise BadInput(f"phase {name}: {error}") from error

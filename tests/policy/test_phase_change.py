@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from authsvc.policy.cohort import Cohort, Phase, RankBy
 from authsvc.policy.mandate import Impact, Owned, Strength
-from authsvc.policy.phase_change import contains, weakens
+from authsvc.policy.phase_change import SecondPerson, contains, second_person, weakens
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -72,6 +72,25 @@ PACKAGES = st.builds(
 )
 def test_two_people_are_for_what_protects_less(change: dict[str, Any], weaker: bool) -> None:
     assert weakens(PHASE, replace(PHASE, **change)) is weaker
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lets_go", "stops_soon", "second"),
+    [
+        (PHASE, replace(PHASE, enforced_from=NOON), False, False, None),
+        (PHASE, None, False, False, SecondPerson.WEAKENS),
+        (PHASE, replace(PHASE, grace=31 * DAY), False, True, SecondPerson.WEAKENS),
+        (None, PHASE, False, False, None),
+        (None, PHASE, True, False, SecondPerson.LETS_GO),
+        (PHASE, PHASE, True, False, None),  # those were out of its reach before
+        (None, PHASE, False, True, SecondPerson.STOPS_SOON),
+        (PHASE, replace(PHASE, enforced_from=NOON), True, True, SecondPerson.STOPS_SOON),
+    ],
+)
+def test_one_person_alone_lets_nobody_go_and_stops_nobody_soon(
+    old: Phase | None, new: Phase | None, lets_go: bool, stops_soon: bool, second: SecondPerson | None
+) -> None:
+    assert second_person(old, new, lets_go=lets_go, stops_soon=stops_soon) is second
 
 
 def test_a_new_phase_strengthens_and_one_taken_away_weakens() -> None:

@@ -1,6 +1,7 @@
 """Phases in the console: a look before a change, one person who strengthens, two who weaken (POLICY 13)."""
 
 import html
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,16 +10,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from flask import Flask
 
-from authsvc import accounts, mandates
+from authsvc import accounts, freezes, mandates
 from authsvc.audit import EventType
 from authsvc.audit.models import Event
 from authsvc.core import db
 from authsvc.core.errors import BadInput, NotFound
 from authsvc.mandates import PhaseProposal
 from authsvc.policy.cohort import GRACE, PHASES, Cohort, Phase
+from authsvc.policy.freeze import FreezeCause
+from authsvc.policy.mandate import Strength
 from tests.conftest import Clock
 from tests.people import Person, Visitor
-from tests.slices import request_to
+from tests.slices import at_once, request_to
 from tests.staff.conftest import Colleague
 
 MakeAccount = Callable[..., Person]
@@ -212,6 +215,107 @@ def test_whoever_would_leave_a_phase_has_no_say_in_it(
     assert current(app)["team"].cohort == members
 
 
+@pytest.mark.attack("A13")
+@pytest.mark.parametrize("gone", ["console", "file"])
+def test_a_phase_that_is_gone_comes_back_smaller_by_two_people_alone(
+    gone: str, app: Flask, sam: Colleague, sue: Colleague, team: Phase, make_account: MakeAccount, clock: Clock
+) -> None:
+    ann = make_account("ann")
+    with app.app_context():
+        mandates.apply(now=clock.now)
+    if gone == "console":
+        confirms(sam, sam.visitor.get(f"{PAGE}/take-away?phase=team").text)
+        decides(sue)
+    else:
+        path = app.extensions["authsvc.settings"].instance / "mandates.toml"
+        path.write_text("[other]\naccounts = ['bea']\nenforced_from = 2027-03-01\n")
+        with app.app_context():
+            mandates.apply(now=clock.now)
+        path.unlink()
+    page = looks(sam, "", name="team", accounts="bea")
+    assert "does not reach all of them. So it changes once a second person approves" in words(page)
+    assert confirms(sam, page) == f"{PAGE}?done=proposed"
+    assert "team" not in current(app)
+    with request_to(app):
+        assert mandates.has_mandate(ann.id)
+    assert confirms(sam, looks(sam, "", name="team", accounts="ann bea cid")) == f"{PAGE}?done=changed"
+
+
+@pytest.mark.attack("A13")
+@pytest.mark.parametrize(("notice", "done"), [(DAY, "proposed"), (DAY + timedelta(seconds=1), "changed")])
+def test_one_person_alone_stops_nobody_within_a_day(
+    notice: timedelta, done: str, app: Flask, sam: Colleague, sue: Colleague, make_account: MakeAccount, clock: Clock
+) -> None:
+    make_account("ann")
+    new = Phase(name="all", cohort=Cohort(everybody=True), announced=clock.now, enforced_from=clock.now + notice)
+    with request_to(app):
+        at_once = mandates.propose_phase("all", old=None, new=new, reason=WHY, staff_id=sam.person.id, now=clock.now)
+    assert at_once is (done == "changed")
+    assert ("all" in current(app)) is at_once
+
+
+def test_a_past_day_for_everybody_takes_a_second_person_who_reads_why(
+    app: Flask, sam: Colleague, sue: Colleague, team: Phase, make_account: MakeAccount
+) -> None:
+    make_account("ann")
+    fields = {"enforced_from": "2026-01-01", "grace_days": "0", "strength": "two_phishing_resistant"}
+    page = looks(sam, "", name="all", accounts="", everybody="1", **fields)
+    assert "It would stop people within 24 hours. So it changes once a second person approves" in words(page)
+    assert confirms(sam, page) == f"{PAGE}?done=proposed"
+    assert decides(sue) == f"{PAGE}?done=changed"
+
+
+def test_where_nobody_is_stopped_a_past_day_takes_one_person(
+    app: Flask, sam: Colleague, sue: Colleague, team: Phase, make_account: MakeAccount
+) -> None:
+    make_account("ann", key=True)
+    make_account("bea", key=True)
+    assert confirms(sam, looks(sam, enforced_from="2026-01-01", grace_days="0")) == f"{PAGE}?done=changed"
+
+
+@pytest.mark.parametrize("change", ["strengthen", "approve"])
+def test_of_two_changes_at_once_neither_is_undone_by_the_other(
+    change: str, app: Flask, sam: Colleague, sue: Colleague, team: Phase, clock: Clock
+) -> None:
+    keys = replace(team, strength=Strength.PHISHING_RESISTANT)
+    wider = replace(team, cohort=Cohort(accounts=team.cohort.accounts | {"cid"}))
+    if change == "approve":
+        confirms(sam, looks(sam, enforced_from="2027-04-01"))
+
+    def proposes(new: Phase, who: Colleague) -> bool:
+        try:
+            mandates.propose_phase("team", old=team, new=new, reason=WHY, staff_id=who.person.id, now=clock.now)
+        except BadInput:
+            return False
+        return True
+
+    def approves() -> bool:
+        try:
+            mandates.decide_phase(1, staff_id=sue.person.id, approve=True, now=clock.now)
+        except BadInput:
+            return False
+        return True
+
+    rival = approves if change == "approve" else lambda: proposes(wider, sue)
+    assert sorted(at_once(app, lambda: proposes(keys, sam), rival)) == [False, True]
+    with request_to(app):
+        done = [one for one in mandates.phase_history() if one.set_by != "test" and one.name == "team"]
+    assert [one.old for one in done] == [team]
+
+
+def test_a_proposal_about_a_phase_that_is_gone_can_be_read_and_refused(
+    app: Flask, sam: Colleague, sue: Colleague, team: Phase, clock: Clock
+) -> None:
+    confirms(sam, sam.visitor.get(f"{PAGE}/take-away?phase=team").text)
+    with request_to(app):
+        mandates.change_phases([], reason="A test", set_by="test", now=clock.now)
+    page = sue.visitor.get(f"{PAGE}/1")
+    assert page.status_code == 200
+    assert "cannot be approved any more" in page.text
+    assert 'value="approve"' not in page.text
+    assert decides(sue, 1, "refuse") == f"{PAGE}?done=refused"
+
+
 def test_a_change_that_was_refused_or_taken_back_changes_nothing(
     app: Flask, sam: Colleague, sue: Colleague, team: Phase, clock: Clock
 ) -> None:
@@ -240,18 +344,56 @@ def test_what_was_looked_at_is_not_confirmed_once_the_phase_is_another(
     assert current(app)["team"].cohort.accounts == {"ann", "bea", "cid"}
 
 
-@pytest.mark.parametrize("way", ["mark", "disabled"])
+def loses(app: Flask, person: Person, way: str, clock: Clock) -> None:
+    """Something happens to an account after which it has no say in what it said before."""
+    with request_to(app):
+        match way:
+            case "mark":
+                accounts.set_staff(person.id, is_staff=False)
+            case "disabled":
+                accounts.set_disabled(person.id, now=clock.now)
+            case "frozen" | "opened":
+                past = clock.now - DAY
+                freezes.begin(person.id, FreezeCause.OWNER, disputed_at=past, client=None, now=clock.now)
+                if way == "opened":
+                    freezes.release(person.id, now=clock.now)
+            case "recovered":
+                accounts.raise_epoch(person.id, confirm_after=clock.now)
+
+
+WAYS = ["mark", "disabled", "frozen", "opened", "recovered"]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_proposal_of_somebody_who_has_no_say_any_more_is_not_approved(
     way: str, app: Flask, sam: Colleague, sue: Colleague, team: Phase, clock: Clock
 ) -> None:
     confirms(sam, looks(sam, accounts="ann"))
-    with request_to(app):
-        if way == "mark":
-            accounts.set_staff(sam.person.id, is_staff=False)
-        else:
-            accounts.set_disabled(sam.person.id, now=clock.now)
+    loses(app, sam.person, way, clock)
     assert "does not count any more" in decides(sue)
     assert current(app) == {"team": team}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_thief_proposed_alone_does_not_begin(
+    way: str, app: Flask, sam: Colleague, team: Phase, clock: Clock
+) -> None:
+    confirms(sam, looks(sam, accounts="ann"))
+    loses(app, sam.person, way, clock)
+    clock.advance(days=1)
+    with app.app_context():
+        assert mandates.carry_out_proposals(now=clock.now) == 0
+    assert current(app) == {"team": team}
+
+
+def test_what_is_proposed_after_a_recovery_counts(
+    app: Flask, sam: Colleague, sue: Colleague, team: Phase, clock: Clock
+) -> None:
+    loses(app, sam.person, "recovered", clock)
+    clock.advance(seconds=1)
+    sam.visitor.sign_in(sam.person)
+    confirms(sam, looks(sam, accounts="ann"))
+    assert decides(sue) == f"{PAGE}?done=changed"
 
 
 @pytest.mark.parametrize(("early", "changed"), [(timedelta(seconds=1), False), (timedelta(0), True)])
@@ -380,8 +522,20 @@ def test_a_reason_takes_ten_characters(sam: Colleague, team: Phase) -> None:
 
 
 def test_a_rule_that_was_tampered_with_is_refused(sam: Colleague, team: Phase) -> None:
-    for new in ("{", '{"top": 1}', "[]", "1"):
+    early = '{"everybody": true, "enforced_from": "0001-01-01T00:00:00+05:00"}'
+    nul = '{"packages": ["npm:\\u0000"], "enforced_from": "2027-01-01T00:00:00"}'
+    for new in ("{", '{"top": 1}', "[]", "1", "1" * 5000, "[" * 10_000, early, nul):
         assert sam.visitor.post(PAGE, name="team", old="", new=new, reason=WHY).status_code == 400
+
+
+@pytest.mark.parametrize("reason", [WHY, ""])
+def test_what_changes_nothing_or_looked_at_an_older_phase_is_refused_before_the_key(
+    reason: str, sam: Colleague, team: Phase
+) -> None:
+    rule = json.dumps(mandates.to_rule(team))
+    for old, new in (("", ""), (rule, rule), ("", rule)):
+        assert sam.visitor.post(PAGE, name="team", old=old, new=new, reason=reason).status_code == 400
+    assert sam.visitor.post(PAGE, name="gone", old=rule, new="", reason=reason).status_code == 400
 
 
 def test_whoever_pretends_that_there_was_less_before_changes_nothing(
