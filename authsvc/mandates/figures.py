@@ -153,13 +153,13 @@ def adoption() -> list[DayFigures]:
     ]
 
 
-def keep(*, now: datetime) -> bool:
-    """Keep today's figures, once a day. In transactions of its own. False when they are kept. Raises BadPhases."""
+def keep(rules: tuple[Phase, ...], *, now: datetime) -> bool:
+    """Keep today's figures, once a day. In transactions of its own. False when they are kept."""
     day = now.date()
     with db.snapshot():
         if db.session().scalar(select(FiguresRow.id).where(FiguresRow.day == day).limit(1)) is not None:
             return False
-        found = report(as_of=now, most=0)
+        found = _figures(Look(as_of=now, now=now), rules, 0)
     names = ("phase", "accounts", *HAVE, "met", "stopped")
     rows = [{"day": day} | {name: getattr(row, name) for name in names} for row in found.phases]
     if rows:

@@ -20,7 +20,7 @@ from authsvc.mandates.exemptions import WAITS
 from authsvc.mandates.figures import STRENGTH_WORDS, DayFigures, Figures
 from authsvc.mandates.for_staff import LONGEST
 from authsvc.mandates.models import MAX_REASON
-from authsvc.mandates.phases import BadPhases
+from authsvc.mandates.phases import YEARS, BadPhases
 from authsvc.policy.mandate import Strength
 
 DAYS_SHOWN = 12  # of the adoption over time; JSON and the chart have all
@@ -104,8 +104,9 @@ def mandates_apply(as_of: str, as_json: bool) -> None:
     The worker does this every hour. With --as-of, phases announced by that day count as announced.
     """
     day = _moment(as_of)
-    with _phases_in_words():
-        given = service.apply(now=request_time(), as_of=day)
+    with _phases_in_words(), db.snapshot():
+        phases.current()  # whoever types this reads what is wrong, and nothing is done
+    given = service.apply(now=request_time(), as_of=day)
     if as_json:
         _json({"given": given})
         return
@@ -214,6 +215,8 @@ def _moment(value: str) -> datetime:
         found = datetime.fromisoformat(value)
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is not a date such as 2026-11-24, nor `now`") from error
+    if found.year not in YEARS:
+        raise click.BadParameter(f"{value!r} is not between {YEARS[0]} and {YEARS[-1]}")
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

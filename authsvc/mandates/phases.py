@@ -4,6 +4,7 @@ The file decides while it is there; what it says is also written down, so that t
 away changes nothing (decision 0031).
 """
 
+import logging
 import re
 import tomllib
 from collections.abc import Iterable
@@ -22,12 +23,15 @@ from authsvc.mandates.models import PhaseRow
 from authsvc.policy.cohort import GRACE, PHASES, REMINDERS, Cohort, Phase, RankBy
 from authsvc.policy.mandate import Strength
 
+log = logging.getLogger(__name__)
+
 Word = TypeVar("Word", Strength, RankBy)
 FILE_NAME = "mandates.toml"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9-]{0,19}:[^\s\0]{1,214}")
 COHORT_KEYS = frozenset({"weekly_downloads", "dependents", "top", "by", "packages", "accounts", "everybody"})
 KEYS = COHORT_KEYS | {"strength", "announced", "enforced_from", "grace_days", "reminders", "brown_outs"}
+YEARS = range(2000, 2101)  # whatever is outside is a slip, and days are counted from it
 AT_ONCE = min(phase.announced for phase in PHASES)
 
 
@@ -57,8 +61,21 @@ def current() -> tuple[Phase, ...]:
     return stored() if found is None else found
 
 
+def in_use() -> tuple[Phase, ...]:
+    """The phases to go on with where nobody reads what is wrong: `current`, or while the file cannot be used those that
+    were written down, which the log says. None then where nothing ever was: npm's days stop people at once.
+    """
+    try:
+        return current()
+    except BadPhases as error:
+        return _without_file(error)
+
+
 def stored() -> tuple[Phase, ...]:
-    """The phases as last written down; npm's where nothing was. Reads no file, so a sign-in may ask."""
+    """The phases as last written down; npm's where nothing was. Reads no file, so a sign-in may ask.
+
+    One that cannot be read any more is left out, which the log says: it must not stop what the others ask.
+    """
     newest = select(func.max(PhaseRow.id)).group_by(PhaseRow.name)
     rows = (
         db.session()
@@ -67,14 +84,24 @@ def stored() -> tuple[Phase, ...]:
     )
     if not rows:
         return PHASES
-    return tuple(phase for row in rows if (phase := of_stored(row.name, row.rule)) is not None)
+    return tuple(phase for row in rows if (phase := _readable(row)) is not None)
 
 
-def write_down(*, now: datetime) -> None:
-    """Note what the file changed since it was last looked at. The worker's task. Raises BadPhases."""
-    found = _of_file()
-    if found is not None:
-        _write(found, reason=f"{FILE_NAME} says so", set_by=FILE_NAME, now=now)
+def write_down(*, now: datetime) -> tuple[Phase, ...]:
+    """Note what the file changed since it was last looked at; the phases `in_use`. The worker's task."""
+    try:
+        found = _of_file()
+    except BadPhases as error:
+        return _without_file(error)
+    if found is None:
+        return stored()
+    _write(found, reason=f"{FILE_NAME} says so", set_by=FILE_NAME, now=now)
+    return found
+
+
+def _without_file(error: BadPhases) -> tuple[Phase, ...]:
+    log.error("%s cannot be used, and the phases last written down go on. %s", FILE_NAME, error)
+    return stored() if _any_written() else ()
 
 
 def change(phases: Iterable[Phase], *, reason: str, set_by: str, now: datetime) -> list[Change]:
@@ -105,12 +132,20 @@ def of_stored(name: str, rule: dict[str, Any] | None) -> Phase | None:
     return None if rule is None else of_rule(name, {"grace_days": 0} | rule)  # older rules had no grace
 
 
+def _readable(row: Any) -> Phase | None:
+    try:
+        return of_stored(row.name, row.rule)
+    except BadPhases as error:
+        log.error("the phase %s cannot be read as it was written down, and is left out. %s", row.name, error)
+        return None
+
+
 def history() -> list[Change]:
     """Every change that was written down, newest first."""
     before: dict[str, Phase | None] = {}
     changes = []
     for row in db.session().scalars(select(PhaseRow).order_by(PhaseRow.id)):
-        new = of_stored(row.name, row.rule)
+        new = _readable(row)
         changes.append(
             Change(
                 name=row.name,
@@ -126,7 +161,7 @@ def history() -> list[Change]:
 
 
 def _write(phases: tuple[Phase, ...], *, reason: str, set_by: str, now: datetime) -> list[Change]:
-    if db.session().scalar(select(PhaseRow.id).limit(1)) is None:
+    if not _any_written():
         for phase in PHASES:
             _append(phase.name, phase, reason="npm's days, as shipped", set_by="authsvc", now=now)
     old = {phase.name: phase for phase in stored()}
@@ -150,6 +185,10 @@ def _write(phases: tuple[Phase, ...], *, reason: str, set_by: str, now: datetime
     return changes
 
 
+def _any_written() -> bool:
+    return db.session().scalar(select(PhaseRow.id).limit(1)) is not None
+
+
 def _append(name: str, phase: Phase | None, *, reason: str, set_by: str, now: datetime) -> None:
     rule = to_rule(phase) if phase is not None else None
     db.session().add(PhaseRow(name=name, rule=rule, reason=reason, set_by=set_by, created_at=now))
@@ -162,11 +201,13 @@ def _path() -> Path:
 
 def _of_file() -> tuple[Phase, ...] | None:
     path = _path()
-    if not path.is_file():
-        return None
     try:
+        if not path.is_file():
+            return None
         found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise BadPhases(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # also of its encoding, or of a number that has no end
         raise BadPhases(f"{path} is not valid TOML: {error}") from error
     return tuple(of_rule(name, rule, where=f"{path}, [{name}]") for name, rule in found.items())
 
@@ -297,6 +338,8 @@ def _moment(value: object, where: str) -> datetime:
             value = datetime.fromisoformat(value)
         except ValueError as error:
             raise BadPhases(f"{where}: {value!r} is not a date and time") from error
+    if isinstance(value, date) and value.year not in YEARS:
+        raise BadPhases(f"{where}: {value} is not between {YEARS[0]} and {YEARS[-1]}")
     if isinstance(value, datetime):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     if isinstance(value, date):

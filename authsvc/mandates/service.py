@@ -149,7 +149,7 @@ def require(
 def link_account(account_id: int, username: str, *, now: datetime) -> None:
     """Give a new account what the registry says it maintains, and the mandates that follow at once.
 
-    The name alone gives duties and no right over any package. Raises phases.BadPhases.
+    The name alone gives duties and no right over any package.
     """
     mine = update(Ownership).where(Ownership.account == username, Ownership.account_id.is_(None))
     ids = db.session().scalars(mine.values(account_id=account_id).returning(Ownership.id)).all()
@@ -158,10 +158,7 @@ def link_account(account_id: int, username: str, *, now: datetime) -> None:
 
 
 def take_in(account_id: int, username: str, *, now: datetime) -> None:
-    """Give an account the mandates that follow from what it accepted to maintain, and tell at once.
-
-    Raises phases.BadPhases.
-    """
+    """Give an account the mandates that follow from what it accepted to maintain, and tell at once."""
     query = (
         select(Package.ecosystem, Package.name, *FIGURES)
         .join(Ownership, and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package))
@@ -169,7 +166,7 @@ def take_in(account_id: int, username: str, *, now: datetime) -> None:
         .where(is_current(Ownership), is_current(Package))
     )
     owned = [Owned(ecosystem=r.ecosystem, name=r.name, impact=impact(r)) for r in db.session().execute(query)]
-    found = cohort.entered(phases.current(), owned, username=username, now=now)
+    found = cohort.entered(phases.in_use(), owned, username=username, now=now)
     given.give_all({account_id: [(mandate.phase, mandate) for mandate in found]}, set_by="import", now=now)
     telling.tell(account_id, now=now)
 
@@ -178,14 +175,13 @@ def apply(*, now: datetime, as_of: datetime | None = None) -> int:
     """Give every account the mandates its packages call for, let go whom nothing keeps in, and mail what is due.
 
     The worker's task, in transactions of its own; returns how many accounts are asked for something anew. `as_of`
-    treats phases announced by then as announced. Raises phases.BadPhases.
+    treats phases announced by then as announced. A file that cannot be used stops nothing (`phases.in_use`).
     """
     with db.transaction():
-        phases.write_down(now=now)
+        rules = phases.write_down(now=now)
     match_accounts()
     day = as_of or now
     with db.snapshot():
-        rules = phases.current()
         found = [
             (phase, membership.changes(phase, as_of=day, given_at=now)) for phase in rules if phase.announced <= day
         ]
@@ -209,7 +205,7 @@ def apply(*, now: datetime, as_of: datetime | None = None) -> int:
                 given.mark_kept(ids)
     _let_go(now=now)
     telling.tell_due(now=now)
-    figures.keep(now=now)
+    figures.keep(rules, now=now)
     return news
 
 

@@ -4,6 +4,8 @@ Each mandate carries the next moment at which its owner hears of it. Moving that
 transaction, so however often the worker runs or dies, everybody hears everything once.
 """
 
+import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import assert_never
 
@@ -18,6 +20,8 @@ from authsvc.mandates.models import MandateRow
 from authsvc.policy.cohort import REMINDERS, Phase
 from authsvc.policy.mandate import Mandate, Strength, tells_anew
 from authsvc.policy.mandate_days import Announce, Days, Enforced, Notice, Remind, next_moment, notice_due
+
+log = logging.getLogger(__name__)
 
 SUBJECTS = {
     Strength.ANY_SECOND_FACTOR: "A second step is",
@@ -36,10 +40,23 @@ def tell_due(*, now: datetime) -> int:
         with db.transaction():
             due = select(MandateRow.account_id).where(MandateRow.tell_at <= now, MandateRow.account_id > last)
             ids = db.session().scalars(due.distinct().order_by(MandateRow.account_id).limit(BATCH)).all()
-            told += sum(tell(account_id, by_name=by_name, now=now) for account_id in ids)
+        told += _tell_some(ids, by_name, now)
         if len(ids) < BATCH:
             return told
         last = ids[-1]
+
+
+def _tell_some(ids: Sequence[int], by_name: dict[str, Phase], now: datetime) -> int:
+    """Tell these in one transaction; where that fails one by one, so that one of them does not stop the others."""
+    try:
+        with db.transaction():
+            return sum(tell(account_id, by_name=by_name, now=now) for account_id in ids)
+    except Exception:
+        if len(ids) == 1:
+            log.exception("account %s could not be told of its mandates", ids[0])
+            return 0
+        log.warning("mails about mandates are written one by one, as one of %d fails", len(ids))
+    return sum(_tell_some([account_id], by_name, now) for account_id in ids)
 
 
 def tell(account_id: int, *, by_name: dict[str, Phase] | None = None, now: datetime) -> bool:
