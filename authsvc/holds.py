@@ -73,7 +73,9 @@ def begin(account_id: int, cause: HoldCause, *, client: Client | None, now: date
     if db.session().scalar(standing) is not None:
         return False
     ends_at = now + duration(
-        cause, owns_packages=mandates.owns_packages(account_id), mandated=mandates.has_mandate(account_id)
+        cause,
+        owns_packages=mandates.owns_packages(account_id, now=now),
+        mandated=mandates.has_mandate(account_id),
     )
     db.session().add(Hold(account_id=account_id, cause=cause.value, began_at=now, ends_at=ends_at))
     db.session().flush()

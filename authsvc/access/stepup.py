@@ -166,7 +166,7 @@ def proofs_for(who: Principal, action: Action, params: dict[str, str], *, now: d
         [a.kind for a in _eligible(who.account_id, action, params, now=now)],
         mailbox_usable=address is not None and address.trusted,
         senior_browser=browser is not None and browser.senior(now),
-        owns_packages=mandates.owns_packages(who.account_id),
+        owns_packages=mandates.owns_packages(who.account_id, now=now),
         keys_alone=alone,
     )
     if not proofs.any_of and alone:

@@ -124,7 +124,7 @@ def _facts(row: Case, account: AccountView, *, now: datetime) -> RecoveryFacts:
     )
     base = RecoveryFacts(
         factor=factor,
-        owns_packages=mandates.owns_packages(account.id),
+        owns_packages=mandates.owns_packages(account.id, now=now),
         frozen=account.frozen,
         co_owners=together.count,
     )
@@ -156,7 +156,7 @@ def _facts_of_nobody(row: Case, *, now: datetime) -> RecoveryFacts:
     factor = bool(accounts.enrolled_ids(NOBODY) or accounts.seniors_at(NOBODY, now))
     held = bool(accounts.trusted_recipients(NOBODY, now=now) or _live_rows(NOBODY, now=now))
     said = bool(_votes(row.id) or _objected_at(row.id))
-    owns = mandates.owns_packages(NOBODY)
+    owns = mandates.owns_packages(NOBODY, now=now)
     return RecoveryFacts(factor=factor or held or said, owns_packages=owns, co_owners=together.count)
 
 

@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 from operator import itemgetter
@@ -23,9 +23,11 @@ from authsvc.policy.mandate import Impact
 
 TELL_EVERY = 1000  # lines between two reports of progress
 MAX_LINE = 1 << 20  # characters
-MAX_COUNT = 2**63 - 1
+MAX_COUNT = 10**15  # so that sums of all of a registry's fit a database's whole numbers
 MAX_RANK = 2**31 - 1
 FIGURES = ("weekly_downloads", "dependents", "weekly_ge_1m", "dependents_ge_500")
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)  # of acceptance; no registry is older
+CLOCKS_DIFFER = timedelta(days=1)  # nor does it know what is to come
 RANKS = ("rank", "dependents_rank")
 PACKAGE_COLUMNS = frozenset({"ecosystem", "name"})
 OWNERSHIP_COLUMNS = frozenset({"ecosystem", "package", "account"})
@@ -76,7 +78,8 @@ Line = PackageLine | OwnershipLine
 def read(path: Path, *, now: datetime, progress: Progress, of_record: OfRecord) -> Iterator[tuple[int, Line] | BadLine]:
     """The file's lines in order, good ones with their number. Raises UnreadableFile, at the first line or in the midst.
 
-    Without `accepted_at` the word of a registry of record counts as acceptance, from `now` on (POLICY 12).
+    Without `accepted_at` the word of a registry of record counts as acceptance, from `now` on; with it that of another
+    counts from `now` on at the earliest (POLICY 12).
     """
     with path.open("rb") as raw, _text(raw) as text:
         try:
@@ -249,7 +252,10 @@ def _ownership(fields: Fields, *, now: datetime, of_record: OfRecord) -> Ownersh
         raise ValueError(f"the role {role[:40]!r} is not one word of up to 20 letters")
     if accepted is None:
         return OwnershipLine(ecosystem, package, account, role, now if of_record(ecosystem) else None)
-    return OwnershipLine(ecosystem, package, account, role, _moment(accepted) if accepted else None)
+    moment = _moment(accepted, now) if accepted else None
+    if moment is not None and not of_record(ecosystem):
+        moment = max(moment, now)  # what it says counts from when it says so: else a date of its own making could vouch
+    return OwnershipLine(ecosystem, package, account, role, moment)
 
 
 def package_name(ecosystem: str, name: str) -> tuple[str, str]:
@@ -276,9 +282,12 @@ def _flag(text: str, column: str) -> bool:
     return text == "1"
 
 
-def _moment(text: str) -> datetime:
+def _moment(text: str, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(text)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"accepted_at {text[:40]!r} is not a date such as 2026-11-24") from error
+    if not EARLIEST <= found <= now + CLOCKS_DIFFER:
+        raise ValueError(f"accepted_at {text[:40]!r} is before the year 2000, or more than a day from now")
+    return found

@@ -59,7 +59,7 @@ KINDS = (PACKAGES, MAINTAINERS)
 @lru_cache(maxsize=1024)
 def stored(moment: datetime | None) -> str | None:
     """A time as SQLite keeps it, which PostgreSQL reads too, and which sorts as text."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") if moment else None
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds") if moment else None
 
 
 class Scratch:

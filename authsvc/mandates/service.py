@@ -7,7 +7,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, exists, select, update
+from sqlalchemy import BigInteger, ColumnElement, and_, bindparam, exists, or_, select, update
 from sqlalchemy.sql.expression import SQLColumnExpression
 
 from authsvc import accounts, audit
@@ -32,8 +32,18 @@ Item = TypeVar("Item")
 
 _HAS = select(exists().where(MandateRow.account_id == bindparam("account_id"), MandateRow.ended_at.is_(None)))
 _OWNS = select(
-    exists().where(
-        of_account(bindparam("account_id", type_=BigInteger)), Ownership.accepted_at.is_not(None), is_current(Ownership)
+    or_(
+        exists().where(
+            of_account(bindparam("account_id", type_=BigInteger)),
+            Ownership.accepted_at <= bindparam("now", type_=Ownership.accepted_at.type),
+            is_current(Ownership),
+        ),
+        exists().where(  # given for a package, which may be gone
+            MandateRow.account_id == bindparam("account_id"),
+            MandateRow.ended_at.is_(None),
+            MandateRow.set_by == "import",
+            MandateRow.reason.not_in((cohort.BY_NAME, cohort.FOR_EVERYBODY)),
+        ),
     )
 )
 
@@ -107,9 +117,13 @@ def has_mandate(account_id: int) -> bool:
     return bool(db.session().scalar(_HAS, {"account_id": account_id}))
 
 
-def owns_packages(account_id: int) -> bool:
-    """True when the account accepted to maintain a package, whatever its reach."""
-    return bool(db.session().scalar(_OWNS, {"account_id": account_id}))
+def owns_packages(account_id: int, *, now: datetime) -> bool:
+    """True when the account accepted to maintain a package, whatever its reach, or is under a mandate for one.
+
+    Such a mandate stays for 90 days when a registry says that the package is somebody else's: its word alone must not
+    make an account easier to take at once (POLICY 12).
+    """
+    return bool(db.session().scalar(_OWNS, {"account_id": account_id, "now": now}))
 
 
 def is_owner(account_id: SQLColumnExpression[int]) -> ColumnElement[bool]:

@@ -115,7 +115,7 @@ def test_an_invitation_brings_a_mandate_only_once_it_is_accepted(
     # Then duties follow at once, or none
     with request_to(app):
         assert (mandates.upcoming(alice.id, now=NOON) is not None) is answered
-        assert mandates.owns_packages(alice.id) is answered
+        assert mandates.owns_packages(alice.id, now=NOON) is answered
     subjects = [str(message["Subject"]) for message in outbox.to(alice.email)]
     announced = ["A package was accepted for alice", "A second step is required for alice"]
     assert sorted(subjects) == (announced if answered else [])
@@ -301,7 +301,7 @@ def test_what_was_declined_does_not_come_back_with_imports_and_pushes(
     assert (names(found.maintained), names(found.invited), names(found.declined)) == ([], [], ["left-pad"])
     assert outbox.to(alice.email) == []
     with request_to(app):
-        assert not mandates.owns_packages(alice.id)
+        assert not mandates.owns_packages(alice.id, now=NOON)
 
 
 def test_what_was_declined_may_be_accepted_later(app: Flask, make_account: MakeAccount, tmp_path: Path) -> None:

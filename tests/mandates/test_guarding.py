@@ -1,15 +1,20 @@
 """What an import must not strip, at once or little by little, is refused; what is right is said with a word more."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
+from authsvc import mandates
 from authsvc.core import db
 from authsvc.mandates.models import Snapshot
-from tests.conftest import Clock
+from tests.conftest import NOON, Clock
 from tests.mandates.test_import import import_, imported
+from tests.mandates.test_membership import live, own
+from tests.people import Person
+from tests.slices import request_to
 
 DAY = timedelta(days=1)
 OWNERS = "ecosystem,package,account\n"
@@ -94,3 +99,25 @@ def test_a_slip_in_the_phases_is_told_and_nothing_is_imported(app: Flask, tmp_pa
     result = import_(app, some_owners(tmp_path, 1))
     assert result.exit_code == 1
     assert "Nothing was imported" in result.stderr
+
+
+def test_who_is_named_no_more_stays_as_hard_to_take_for_ninety_days(
+    app: Flask, make_account: Callable[..., Person]
+) -> None:
+    # Given somebody with a mandate for a package
+    alice = make_account()
+    with app.app_context():
+        with db.transaction():
+            own(alice, "big", weekly_downloads=9_000_000)
+        mandates.apply(now=NOON)
+    # When a registry's word empties the package
+    with request_to(app):
+        mandates.put_maintainers("npm", "big", [])
+    # Then recovery and step-up ask for as much until the mandate ends
+    for days, owns in ((0, True), (89, True), (90, False)):
+        with app.app_context():
+            mandates.apply(now=NOON + days * DAY)
+        with request_to(app):
+            assert mandates.owns_packages(alice.id, now=NOON + days * DAY) is owns
+    with app.app_context():
+        assert live(alice) == []

@@ -307,5 +307,5 @@ def test_a_pair_whose_row_belongs_to_somebody_else_gives_no_package(
     with app.app_context(), db.transaction():
         mallory_id = mallory.id
         by_account.note([(mallory_id, row_id)])
-        assert mandates.owns_packages(alice_id)
-        assert not mandates.owns_packages(mallory_id)
+        assert mandates.owns_packages(alice_id, now=NOON)
+        assert not mandates.owns_packages(mallory_id, now=NOON)

@@ -1,7 +1,7 @@
 """Files of a registry: what is understood, and what is said of the rest."""
 
 import gzip
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from authsvc.policy.mandate import Impact
 from tests.conftest import NOON
 
 PACKAGES = "ecosystem,name,weekly_downloads,dependents,weekly_ge_1m,dependents_ge_500,rank,dependents_rank\n"
+TOO_FAR = "is before the year 2000, or more than a day from now"
 OWNERS = "ecosystem,package,account,role,accepted_at\n"
 
 
@@ -65,6 +66,8 @@ def test_a_role_left_out_is_maintainer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "accepted_at"),
     [
+        ("2000-01-01", datetime(2000, 1, 1, tzinfo=UTC)),
+        ("2026-11-25T12:00:00Z", NOON + timedelta(days=1)),
         ("2026-01-02", datetime(2026, 1, 2, tzinfo=UTC)),
         ("2026-01-02T03:04:05+02:00", datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)),
         ("", None),
@@ -84,6 +87,14 @@ def test_spellings_of_one_pypi_package_are_one_and_those_of_npm_are_not(tmp_path
     assert lines(tmp_path, f"{head}npm,{name},1\n") == [PackageLine("npm", name, Impact(dependents=1))]
 
 
+@pytest.mark.parametrize(("said", "counts"), [("2001-01-01", NOON), ("2026-11-25", datetime(2026, 11, 25, tzinfo=UTC))])
+def test_what_a_registry_not_of_record_says_was_accepted_counts_from_when_it_says_so(
+    tmp_path: Path, said: str, counts: datetime
+) -> None:
+    found = lines(tmp_path, f"{OWNERS}npm,left-pad,alice,owner,{said}\n", of_record=lambda _: False)
+    assert found == [OwnershipLine("npm", "left-pad", "alice", "owner", counts)]
+
+
 @pytest.mark.parametrize("wrap", [gzip.compress, bytes])
 def test_packed_or_plain_with_mark_remarks_and_windows_line_ends(tmp_path: Path, wrap: type[bytes]) -> None:
     text = "\ufeff# a remark\r\necosystem,name,dependents\r\n\r\nnpm,@a/b, 7 \r\n# another\r\n"
@@ -100,12 +111,12 @@ def test_packed_or_plain_with_mark_remarks_and_windows_line_ends(tmp_path: Path,
         ("npm,,1,1,,,,", "the package name '' is empty, holds a space or is longer than 214"),
         ("npm,left pad,1,1,,,,", "the package name 'left pad' is empty, holds a space or is longer than 214"),
         (f"npm,{'x' * 215},1,1,,,,", f"the package name '{'x' * 40}' is empty, holds a space or is longer than 214"),
-        ("npm,left-pad,many,1,,,,", "weekly_downloads 'many' is not a whole number from 0 to 9223372036854775807"),
-        ("npm,left-pad,-1,1,,,,", "weekly_downloads '-1' is not a whole number from 0 to 9223372036854775807"),
-        ("npm,left-pad,1.5,1,,,,", "weekly_downloads '1.5' is not a whole number from 0 to 9223372036854775807"),
-        ("npm,left-pad,１,1,,,,", "weekly_downloads '１' is not a whole number from 0 to 9223372036854775807"),
-        (f"npm,left-pad,1,{2**63},,,,", f"dependents '{2**63}' is not a whole number from 0 to {2**63 - 1}"),
-        (f"npm,left-pad,1,{'9' * 5000},,,,", f"dependents '{'9' * 40}' is not a whole number from 0 to {2**63 - 1}"),
+        ("npm,left-pad,many,1,,,,", "weekly_downloads 'many' is not a whole number from 0 to 1000000000000000"),
+        ("npm,left-pad,-1,1,,,,", "weekly_downloads '-1' is not a whole number from 0 to 1000000000000000"),
+        ("npm,left-pad,1.5,1,,,,", "weekly_downloads '1.5' is not a whole number from 0 to 1000000000000000"),
+        ("npm,left-pad,１,1,,,,", "weekly_downloads '１' is not a whole number from 0 to 1000000000000000"),
+        (f"npm,left-pad,1,{10**15 + 1},,,,", f"dependents '{10**15 + 1}' is not a whole number from 0 to {10**15}"),
+        (f"npm,left-pad,1,{'9' * 5000},,,,", f"dependents '{'9' * 40}' is not a whole number from 0 to {10**15}"),
         ("npm,left-pad,1,1,yes,,,", "weekly_ge_1m 'yes' is neither 0, 1 nor empty"),
         ("npm,left-pad,1,1,,2,,", "dependents_ge_500 '2' is neither 0, 1 nor empty"),
         ("npm,left-pad,1,1,,,0,", "rank '0' is not a whole number from 1 to 2147483647"),
@@ -128,6 +139,9 @@ def test_a_bad_package_line_is_named_with_its_number_and_reason(tmp_path: Path, 
             "npm,left-pad,alice,owner,9999-12-31T23:59-12:00",
             "accepted_at '9999-12-31T23:59-12:00' is not a date such as 2026-11-24",
         ),
+        ("npm,left-pad,alice,owner,1999-12-31T23:59:59Z", f"accepted_at '1999-12-31T23:59:59Z' {TOO_FAR}"),
+        ("npm,left-pad,alice,owner,0001-01-01", f"accepted_at '0001-01-01' {TOO_FAR}"),
+        ("npm,left-pad,alice,owner,2026-11-25T12:00:01Z", f"accepted_at '2026-11-25T12:00:01Z' {TOO_FAR}"),
         ("npm,left-pad,alice,owner,soon", "accepted_at 'soon' is not a date such as 2026-11-24"),
     ],
 )

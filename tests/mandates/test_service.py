@@ -214,7 +214,7 @@ def test_an_invitation_counts_once_it_is_accepted(app: Flask, make_account: Make
             importing.store(path, now=NOON, progress=lambda position: None)
         assert apply(app) == number
         with request_to(app):
-            assert mandates.owns_packages(alice.id) is bool(accepted)
+            assert mandates.owns_packages(alice.id, now=NOON) is bool(number)
 
 
 def test_a_maintainer_who_registers_later_is_covered_at_once(app: Flask, tmp_path: Path, outbox: Outbox) -> None:
@@ -224,9 +224,9 @@ def test_a_maintainer_who_registers_later_is_covered_at_once(app: Flask, tmp_pat
         account_id = accounts.create(username="alice", now=NOON)
         accounts.add_address(account_id, "alice@example.test", is_primary=True, verified_at=None, now=NOON)
         domains.first_proof(account_id, "alice@example.test", now=NOON)
-        assert not mandates.owns_packages(account_id)
+        assert not mandates.owns_packages(account_id, now=NOON)
         mandates.link_account(account_id, "alice", now=NOON)
-        assert mandates.owns_packages(account_id)
+        assert mandates.owns_packages(account_id, now=NOON)
         found = mandates.in_force(account_id, now=NOON)
     assert found is not None
     assert found.phase == "top-100"
@@ -238,7 +238,7 @@ def test_a_stranger_s_name_links_nothing(app: Flask, make_account: MakeAccount, 
     know(app, tmp_path, "left-pad alice")
     with request_to(app):
         mandates.link_account(eve.id, "eve", now=NOON)
-        assert not mandates.owns_packages(eve.id)
+        assert not mandates.owns_packages(eve.id, now=NOON)
         assert not mandates.has_mandate(eve.id)
 
 
@@ -249,7 +249,7 @@ def test_owning_little_used_packages_is_owning_without_a_mandate(
     know(app, tmp_path, "unheard-of alice")
     apply(app)
     with request_to(app):
-        assert mandates.owns_packages(alice.id)
+        assert mandates.owns_packages(alice.id, now=NOON)
         assert not mandates.has_mandate(alice.id)
 
 
