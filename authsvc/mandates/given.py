@@ -201,6 +201,12 @@ def mark_kept(ids: Collection[int]) -> None:
     db.session().execute(update(MandateRow).where(MandateRow.id.in_(ids)).values(below_since=None))
 
 
+def below_without(sources: Collection[str]) -> list[int]:
+    """Ids of mandates marked as below that come from none of these phases."""
+    marked = select(MandateRow.id).where(MandateRow.ended_at.is_(None), MandateRow.below_since.is_not(None))
+    return list(db.session().scalars(marked.where(MandateRow.source.not_in(sources)).order_by(MandateRow.id)))
+
+
 def left(*, below_before: datetime) -> list[int]:
     """Ids of mandates whose account has been below the exit line since that time or longer."""
     gone = select(MandateRow.id).where(MandateRow.ended_at.is_(None), MandateRow.below_since <= below_before)

@@ -15,9 +15,11 @@ from sqlalchemy import (
     Select,
     and_,
     case,
+    cast,
     exists,
     false,
     func,
+    null,
     or_,
     select,
     true,
@@ -87,7 +89,7 @@ def entering(
         some.append(accounts.where(AccountRow.username.in_(phase.cohort.accounts)))
     some = [part if only is None else part.where(AccountRow.id.in_(only)) for part in some]
     if phase.cohort.by_reach or phase.cohort.packages:
-        owners = _owners(phase, _found(_takes_in(phase.cohort)), as_of)
+        owners = _owners(phase, _found(_takes_in(phase.cohort), [phase.cohort]), as_of)
         some.append(owners if only is None else owners.where(Ownership.account_id.in_(only)))
     return union(*some) if len(some) > 1 else some[0]
 
@@ -128,7 +130,7 @@ def _owners(phase: Phase, found: CTE, as_of: datetime) -> Select[int]:
 
 def _maintainers(phase: Phase, as_of: datetime, only: Collection[int] | None = None) -> Select[tuple[int, str, str]]:
     """Accounts that a package of theirs takes in, each with the package that speaks for it."""
-    found = _found(_takes_in(phase.cohort)).c
+    found = _found(_takes_in(phase.cohort), [phase.cohort]).c
     best = case(
         (found.rank.is_(None), found.dependents_rank),
         (found.dependents_rank < found.rank, found.dependents_rank),
@@ -145,9 +147,18 @@ def _maintainers(phase: Phase, as_of: datetime, only: Collection[int] | None = N
     return select(ranked).where(ranked.c.place == 1)
 
 
-def _found(which: ColumnElement[bool]) -> CTE:
-    """The packages that a condition holds for, found before anything else: they are few, and maintainers millions."""
+def _found(which: ColumnElement[bool], cohorts: Collection[Cohort]) -> CTE:
+    """The packages that a condition holds for, found before anything else: they are few, and maintainers millions.
+
+    Those that the cohorts name are there also when nothing is known of them but who maintains them.
+    """
     packages = select(Package.ecosystem, Package.name, *FIGURES).where(which, is_current(Package))
+    if any(cohort.packages for cohort in cohorts):
+        known = and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package, is_current(Package))
+        named = or_(*(_names(cohort, Ownership.ecosystem, Ownership.package) for cohort in cohorts))
+        bare = select(Ownership.ecosystem, Ownership.package, *(cast(null(), one.type) for one in FIGURES)).distinct()
+        bare = bare.where(named, is_current(Ownership), ~exists().where(known))
+        return packages.union_all(bare).cte().prefix_with("MATERIALIZED")
     return packages.cte().prefix_with("MATERIALIZED")
 
 
@@ -170,7 +181,7 @@ def _kept(cohort: Cohort, as_of: datetime) -> CTE:
     named = select(AccountRow.id.label("account_id")).where(AccountRow.username.in_(cohort.accounts))
     if not cohort.by_reach and not cohort.packages:
         return named.cte().prefix_with("MATERIALIZED")
-    found = _found(kept_packages(cohort)).c
+    found = _found(kept_packages(cohort), [cohort]).c
     owners = (
         select(Ownership.account_id)
         .where(Ownership.ecosystem == found.ecosystem, Ownership.package == found.name, is_current(Ownership))
@@ -216,12 +227,16 @@ def _reached(line: Line) -> ColumnElement[bool]:
     return and_(or_(*asked) if asked else true(), ranks)
 
 
-def _names(cohort: Cohort) -> ColumnElement[bool]:
+def _names(
+    cohort: Cohort,
+    in_ecosystem: SQLColumnExpression[str] = Package.ecosystem,
+    name: SQLColumnExpression[str] = Package.name,
+) -> ColumnElement[bool]:
     by_ecosystem: dict[str, list[str]] = defaultdict(list)
     for package in sorted(cohort.packages):
-        ecosystem, _, name = package.partition(":")
-        by_ecosystem[ecosystem].append(name)
-    each = [and_(Package.ecosystem == ecosystem, Package.name.in_(names)) for ecosystem, names in by_ecosystem.items()]
+        ecosystem, _, own = package.partition(":")
+        by_ecosystem[ecosystem].append(own)
+    each = [and_(in_ecosystem == ecosystem, name.in_(names)) for ecosystem, names in by_ecosystem.items()]
     return or_(*each) if each else false()
 
 
@@ -239,7 +254,7 @@ def names_without_account(phases: tuple[Phase, ...]) -> int:
     """How many names maintain a package that some phase takes in, and have not registered here."""
     if not phases:
         return 0
-    found = _found(or_(*(_takes_in(phase.cohort) for phase in phases))).c
+    found = _found(or_(*(_takes_in(phase.cohort) for phase in phases)), [phase.cohort for phase in phases]).c
     count = (
         select(func.count(Ownership.account.distinct()))
         .where(Ownership.ecosystem == found.ecosystem, Ownership.package == found.name, is_current(Ownership))

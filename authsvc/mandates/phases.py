@@ -20,6 +20,7 @@ from authsvc.audit import EventType
 from authsvc.core import db
 from authsvc.core.web import settings
 from authsvc.mandates.models import PhaseRow
+from authsvc.mandates.reading import package_name
 from authsvc.policy.cohort import GRACE, PHASES, REMINDERS, Cohort, Phase, RankBy
 from authsvc.policy.mandate import Strength
 
@@ -266,17 +267,19 @@ def _cohort(name: str, rule: dict[str, Any], where: str) -> Cohort:
         if name not in known:
             raise BadPhases(f"{where}: an unknown phase; say whom it covers, or take one of {', '.join(known)}")
         return known[name]
-    packages, names = _words(rule, "packages", where), _words(rule, "accounts", where)
-    for package in packages:
+    packages, names = set(), _words(rule, "accounts", where)
+    for package in _words(rule, "packages", where):
         if not PACKAGE.fullmatch(package):
             raise BadPhases(f"{where}: {package!r} is no package; write it like npm:left-pad")
+        ecosystem, _, own = package.partition(":")
+        packages.add(":".join(package_name(ecosystem, own)))
     try:
         members = frozenset(accounts.canonical_username(account) for account in names)
     except ValueError as error:
         raise BadPhases(f"{where}: {error}") from error
     if rule.get("everybody", False) not in (True, False):
         raise BadPhases(f"{where}: everybody is true or false")
-    return Cohort(
+    cohort = Cohort(
         weekly_downloads=_number(rule, "weekly_downloads", where),
         dependents=_number(rule, "dependents", where),
         top=_number(rule, "top", where),
@@ -285,6 +288,13 @@ def _cohort(name: str, rule: dict[str, Any], where: str) -> Cohort:
         accounts=members,
         everybody=bool(rule.get("everybody")),
     )
+    if "by" in rule and cohort.top is None:
+        raise BadPhases(f"{where}: by says which rank counts, so give top as well")
+    if cohort == Cohort():
+        raise BadPhases(
+            f"{where}: it covers nobody; give weekly_downloads, dependents, top, packages, accounts or everybody"
+        )
+    return cohort
 
 
 def _one_of(words: type[Word], value: Any, where: str) -> Word:

@@ -173,13 +173,13 @@ def link_account(account_id: int, username: str, *, now: datetime) -> None:
 
 def take_in(account_id: int, username: str, *, now: datetime) -> None:
     """Give an account the mandates that follow from what it accepted to maintain, and tell at once."""
+    same = and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package)
     query = (
-        select(Package.ecosystem, Package.name, *FIGURES)
-        .join(Ownership, and_(Package.ecosystem == Ownership.ecosystem, Package.name == Ownership.package))
-        .where(of_account(account_id), Ownership.accepted_at <= now)
-        .where(is_current(Ownership), is_current(Package))
+        select(Ownership.ecosystem, Ownership.package, *FIGURES)
+        .join(Package, and_(same, is_current(Package)), isouter=True)  # one that a phase names may have no figures
+        .where(of_account(account_id), Ownership.accepted_at <= now, is_current(Ownership))
     )
-    owned = [Owned(ecosystem=r.ecosystem, name=r.name, impact=impact(r)) for r in db.session().execute(query)]
+    owned = [Owned(ecosystem=r.ecosystem, name=r.package, impact=impact(r)) for r in db.session().execute(query)]
     found = cohort.entered(phases.in_use(), owned, username=username, now=now)
     given.give_all({account_id: [(mandate.phase, mandate) for mandate in found]}, set_by="import", now=now)
     telling.tell(account_id, now=now)
@@ -217,6 +217,11 @@ def apply(*, now: datetime, as_of: datetime | None = None) -> int:
         for ids in _in_parts(iter(changed.kept), IDS):
             with db.transaction():
                 given.mark_kept(ids)
+    with db.transaction():  # what a phase gave that is no more, or is not announced any more, stays
+        stays = iter(given.below_without([phase.name for phase, _ in found]))
+    for ids in _in_parts(stays, IDS):
+        with db.transaction():
+            given.mark_kept(ids)
     _let_go(now=now)
     telling.tell_due(now=now)
     figures.keep(rules, now=now)

@@ -282,3 +282,56 @@ def test_a_phase_made_stricter_is_told_and_made_weaker_changes_nothing_given(
     assert mandate is not None
     assert (mandate.strength, mandate.enforced_from) == (Strength.PHISHING_RESISTANT, BEGINS)
     assert len(outbox.to(alice.email)) == 2
+
+
+def test_a_package_named_by_a_phase_is_found_in_any_spelling_and_without_figures(
+    app: Flask, make_account: MakeAccount
+) -> None:
+    alice, bob = make_account("alice"), make_account("bob")
+    rule = {"packages": ["pypi:Foo_Bar", "npm:release-tool"], "enforced_from": NOON, "announced": NOON}
+    with app.app_context():
+        use(phases.of_rule("named", rule))
+        with db.transaction() as session:
+            for person, ecosystem, package in ((alice, "pypi", "foo-bar"), (bob, "npm", "release-tool")):
+                line = {"account": person.username, "account_id": person.id, "role": "owner", "accepted_at": NOON}
+                session.add(Ownership(ecosystem=ecosystem, package=package, **line))
+        with db.transaction():
+            assert mandates.plan(as_of=NOON, now=NOON).phases[0].accounts == 2
+        for day in (0, 1, 92):
+            mandates.apply(now=NOON + day * DAY)
+            assert [live(person) for person in (alice, bob)] == [["named"], ["named"]]
+
+
+def test_whoever_registers_is_covered_by_a_named_package_without_figures(app: Flask) -> None:
+    with app.app_context():
+        use(phases.of_rule("named", {"packages": ["npm:release-tool"], "enforced_from": NOON, "announced": NOON}))
+        with db.transaction() as session:
+            line = {"account": "cid", "role": "owner", "accepted_at": NOON}
+            session.add(Ownership(ecosystem="npm", package="release-tool", **line))
+    with request_to(app):
+        account_id = accounts.create(username="cid", now=NOON)
+        mandates.link_account(account_id, "cid", now=NOON)
+        assert mandates.has_mandate(account_id)
+
+
+def test_a_phase_taken_away_leaves_what_it_gave_also_to_whom_nothing_kept_in(
+    app: Flask, make_account: MakeAccount
+) -> None:
+    alice = make_account("alice")
+    with app.app_context():
+        use(PHASE)
+        with db.transaction():
+            own(alice, weekly_downloads=1_000_000)
+        mandates.apply(now=NOON)
+        becomes(weekly_downloads=1)
+        mandates.apply(now=NOON + DAY)
+        use()
+        for day in (2, 92):
+            mandates.apply(now=NOON + day * DAY)
+        assert live(alice) == ["big"]
+        use(PHASE)  # put back, it counts the 90 days anew
+        for day in (93, 182):
+            mandates.apply(now=NOON + day * DAY)
+        assert live(alice) == ["big"]
+        mandates.apply(now=NOON + 183 * DAY)
+        assert live(alice) == []
