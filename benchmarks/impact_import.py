@@ -124,7 +124,18 @@ def run_command(arguments: list[str]) -> None:
     """The command itself; stages go to standard error."""
     begun, used = time.perf_counter(), time.process_time()
     from authsvc.cli import main as command
-    from authsvc.mandates import figures, given, importing, membership, phases, scratch, service, snapshots, telling
+    from authsvc.mandates import (
+        figures,
+        given,
+        guarding,
+        importing,
+        membership,
+        phases,
+        scratch,
+        service,
+        snapshots,
+        telling,
+    )
 
     stages = Stages()
     for owner, name, stage in (
@@ -132,7 +143,7 @@ def run_command(arguments: list[str]) -> None:
         (scratch.Scratch, "sort", "order"),
         (importing, "_know", "know"),
         (scratch.Scratch, "compare", "compare"),
-        (importing, "_many_would_go", "compare"),
+        (guarding.Guard, "check", "guard"),
         (importing, "_put_down", "write"),
         (importing, "_place", "place"),
         (snapshots.Lease, "make_current", "switch"),

@@ -5,7 +5,9 @@ where it counts for nothing yet, and one transaction of one row makes it current
 the next import or the worker deletes them.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, func, null, select, type_coerce, update
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import NullType
 
 from authsvc import accounts
@@ -24,10 +26,9 @@ from authsvc.mandates.guarding import Guard, ManyWouldGo
 from authsvc.mandates.models import Ownership, OwnershipOfAccount, Package, is_current
 from authsvc.mandates.pace import Pace
 from authsvc.mandates.reading import BadLine, Line, OfRecord, OwnershipLine, Progress, UnreadableFile, read
-from authsvc.mandates.scratch import FILE, KINDS, MAINTAINERS, PACKAGES, Kind, Scratch, Values, stored
-from authsvc.mandates.snapshots import Clock, Lease, begin, tidy
+from authsvc.mandates.scratch import FILE, KINDS, MAINTAINERS, PACKAGES, Kind, Rows, Scratch, Values, stored
+from authsvc.mandates.snapshots import Clock, Lease, Lost, begin, tidy
 
-CACHE_KIB = 64 * 1024  # of SQLite
 SHOWN = 100  # bad lines kept to be shown; the rest is counted
 ROWS: dict[Kind, type[Package] | type[Ownership]] = {PACKAGES: Package, MAINTAINERS: Ownership}
 
@@ -171,12 +172,14 @@ def load(
     whole = {kind: not changes and not any(told.bad for told in gathered.files if told.kind is kind) for kind in KINDS}
     lease = begin(", ".join(told.path.name for told in gathered.files), clock)
     try:
+        if db.engine().dialect.name == "sqlite" and not scratch.attached:
+            scratch.attach(db.engine().url.database or "")
         for kind in KINDS:
             _know(scratch, kind, whole=whole[kind], lease=lease)
             scratch.compare(kind, whole=whole[kind])
             lease.renew_if_due()
         guard = Guard(scratch)
-        scratch.guard(_stream(guard.packages(), lease))
+        scratch.guard(_source(guard.packages(), lease))
         refused = guard.check(whole, now=clock())
         if refused is not None and not even_if_many_go:
             lease.give_up()
@@ -231,20 +234,28 @@ def _know(scratch: Scratch, kind: Kind, *, whole: bool, lease: Lease) -> None:
     for ecosystem in scratch.ecosystems(kind):
         here = query.where(row.ecosystem == ecosystem)
         if whole:
-            scratch.know(kind, _stream(here, lease))
+            scratch.know(kind, _source(here, lease))
             continue
         second = kind.key[1]
         for names in _batches(scratch.keys(kind, ecosystem, second), 500):
-            scratch.know(kind, _stream(here.where(getattr(row, second).in_(names)), lease))
+            scratch.know(kind, _source(here.where(getattr(row, second).in_(names)), lease))
     if kind is PACKAGES:
         return
     account_row = accounts.AccountRow
     ids = select(account_row.username, account_row.id)
     if whole:
-        scratch.know_accounts(_stream(ids, lease))
+        scratch.know_accounts(_source(ids, lease))
     else:
         for some in _batches(scratch.names(), 500):
-            scratch.know_accounts(_stream(ids.where(account_row.username.in_(some)), lease))
+            scratch.know_accounts(_source(ids.where(account_row.username.in_(some)), lease))
+
+
+def _source(query: Any, lease: Lease) -> Rows:
+    """What a query finds: on SQLite as text, for the scratch file to run, else rows as they come."""
+    lease.renew_if_due()
+    if db.engine().dialect.name == "sqlite":
+        return str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+    return _stream(query, lease)
 
 
 def _stream(query: Any, lease: Lease) -> Iterator[Values]:
@@ -270,12 +281,18 @@ def _put_down(scratch: Scratch, kind: Kind, lease: Lease, written: Callable[[int
     row = ROWS[kind]
     lease.wrote = True
     pace = Pace()
-    for rows in pace.batches(scratch.new(kind)):
-        with pace.transaction() as session:
-            lease.hold()
-            _append(session.connection(), kind, rows, lease.number)
-        lease.renew_if_due()
-        written(len(rows))
+    if scratch.attached:
+        for first, last in pace.ranges(scratch.count_new(kind)):
+            with _turn(scratch, lease, pace):
+                scratch.write_new(kind, lease.number, first, last)
+            written(last - first)
+    else:
+        for rows in pace.batches(scratch.new(kind)):
+            with pace.transaction() as session:
+                lease.hold()
+                _copy(session.connection(), kind, rows, lease.number)
+            lease.renew_if_due()
+            written(len(rows))
     pace = Pace()
     for ids in pace.batches(scratch.over(kind)):
         lease.ended = True
@@ -289,39 +306,40 @@ def _put_down(scratch: Scratch, kind: Kind, lease: Lease, written: Callable[[int
 
 def _place(scratch: Scratch, lease: Lease) -> None:
     """Say where the new rows of each account lie, in order of accounts."""
-    pairs = select(Ownership.account_id, Ownership.id).where(
-        Ownership.from_snapshot == lease.number, Ownership.account_id.is_not(None)
-    )
-    table = OwnershipOfAccount.__table__
-    if db.engine().dialect.name == "postgresql":
+    new = (Ownership.from_snapshot == lease.number) & Ownership.account_id.is_not(None)
+    pairs = select(Ownership.account_id, Ownership.id).where(new).order_by(Ownership.account_id, Ownership.id)
+    if not scratch.attached:
         with db.transaction() as session:
             lease.hold()
-            new = postgresql.insert(OwnershipOfAccount).from_select(["account_id", "ownership_id"], pairs)
-            session.execute(new.on_conflict_do_nothing())
+            rows = postgresql.insert(OwnershipOfAccount).from_select(["account_id", "ownership_id"], pairs)
+            session.execute(rows.on_conflict_do_nothing())
         return
-    scratch.place(_stream(pairs, lease))
     pace = Pace()
-    for some in pace.batches(scratch.placed()):
-        with pace.transaction() as session:
-            lease.hold()
-            session.connection().exec_driver_sql(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", some)  # noqa: S608
-        lease.renew_if_due()
+    for first, last in pace.ranges(scratch.place(_source(pairs, lease))):
+        with _turn(scratch, lease, pace):
+            scratch.write_placed(OwnershipOfAccount.__tablename__, first, last)
 
 
-def _append(connection: Connection, kind: Kind, rows: list[Values], number: int) -> None:
-    """Insert rows, past everything that would cost time for each of them: COPY, or the driver's executemany."""
+@contextmanager
+def _turn(scratch: Scratch, lease: Lease, pace: Pace) -> Iterator[None]:
+    """A short transaction on SQLite, and the pause after it. Raises Lost."""
+    with scratch.turn(lease.number, lease.clock()) as stands:
+        begun = time.perf_counter()  # it has waited for its turn
+        if not stands:
+            raise Lost
+        yield
+    pace.rest(time.perf_counter() - begun)
+    lease.renew_if_due()
+
+
+def _copy(connection: Connection, kind: Kind, rows: list[Values], number: int) -> None:
+    """Insert rows, past everything that would cost time for each of them."""
     names = (*kind.key, *kind.told, *(("account_id",) if kind is MAINTAINERS else ()))
     columns, width = ", ".join((*names, "from_snapshot")), len(names)
-    values = [(*row[:width], number) for row in rows]
-    if connection.dialect.name == "postgresql":
-        driver: Any = connection.connection.driver_connection
-        with driver.cursor() as cursor, cursor.copy(f"COPY {kind.table} ({columns}) FROM STDIN") as copy:
-            for row in values:
-                copy.write_row(row)
-    else:
-        connection.exec_driver_sql(f"PRAGMA cache_size=-{CACHE_KIB}")  # or a batch's pages would be written many times
-        marks = ", ".join("?" * (width + 1))
-        connection.exec_driver_sql(f"INSERT INTO {kind.table} ({columns}) VALUES ({marks})", values)  # noqa: S608
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"COPY {kind.table} ({columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row((*row[:width], number))
 
 
 def match_accounts() -> int:

@@ -44,10 +44,21 @@ class Pace:
             begun = time.perf_counter()
             yield session
         if self.one_writer:
-            taken = time.perf_counter() - begun
-            fitting = int(self.rows * HOLD.total_seconds() / max(taken, 1e-6))
-            self.rows = max(min(LEAST, self.at_most), self.rows // 2, min(fitting, self.rows * 2, self.at_most))
-            time.sleep(min(taken, 0.1))
+            self.rest(time.perf_counter() - begun)
+
+    def rest(self, taken: float) -> None:
+        """Leave the place free for as long as it was taken, in seconds, and choose `rows` for the next turn."""
+        fitting = int(self.rows * HOLD.total_seconds() / max(taken, 1e-6))
+        self.rows = max(min(LEAST, self.at_most), self.rows // 2, min(fitting, self.rows * 2, self.at_most))
+        time.sleep(min(taken, 0.1))
+
+    def ranges(self, count: int) -> Iterator[tuple[int, int]]:
+        """Numbers from 1 to `count`, as many at a time as one transaction takes: after the first, up to the second."""
+        done = 0
+        while done < count:
+            last = min(done + self.rows, count)
+            yield done, last
+            done = last
 
     def batches(self, items: Iterable[Item]) -> Iterator[list[Item]]:
         """The items, as many at a time as one transaction takes."""

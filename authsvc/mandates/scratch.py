@@ -1,21 +1,25 @@
 """Where the lines of an import are put in order and compared with what is known, outside the database.
 
-A private SQLite file that is gone with its process, so nothing here makes a sign-in wait.
-Both databases are served alike; memory stays within `CACHE_KIB` however long the files are.
+A private SQLite file that is gone with its process, so nothing here makes a sign-in wait. Memory stays within
+`CACHE_KIB` however long the files are. Where the database is SQLite too, it is attached, and rows go from one to the
+other without passing through Python; where it is another, they come and go as they are.
 """
 
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 CACHE_KIB = 128 * 1024
+BUSY = timedelta(seconds=30)  # to wait for the attached database
 FILE = 1 << 40  # a line's place: the file's number times this, and its own
 
 Values = tuple[Any, ...]
+Rows = Iterable[Values] | str  # or a query of the attached database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +70,15 @@ class Scratch:
     """The tables: `read_…` in order of the files, `told_…` by key, `known_…` the database, `guarded`, accounts."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)
+        self._db = sqlite3.connect("", isolation_level=None, timeout=BUSY.total_seconds())
+        self.attached = False
         for pragma in (
             "page_size=16384",
             f"cache_size=-{CACHE_KIB}",
             "journal_mode=OFF",
             "synchronous=OFF",
             "temp_store=FILE",
+            "threads=2",
         ):
             self._db.execute(f"PRAGMA {pragma}")
         for kind in KINDS:
@@ -85,32 +91,68 @@ class Scratch:
                 f"CREATE TABLE known_{kind.table} ({kind.columns}, id, account_id, PRIMARY KEY ({key})) WITHOUT ROWID"
             )
         self._db.execute(f"CREATE TABLE guarded ({PACKAGES.columns}, PRIMARY KEY (ecosystem, name)) WITHOUT ROWID")
-        self._db.execute("CREATE TABLE accounts (username PRIMARY KEY, id) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE known_accounts (username PRIMARY KEY, id) WITHOUT ROWID")
 
     def close(self) -> None:
         """Forget everything."""
         self._db.close()
 
+    def attach(self, path: str) -> None:
+        """From now on the tables of SQLite's database are here too, under their own names."""
+        self._db.execute("ATTACH DATABASE ? AS attached", (path,))
+        self._db.execute("PRAGMA attached.synchronous=NORMAL")
+        self._db.execute(f"PRAGMA attached.cache_size=-{CACHE_KIB // 2}")  # or pages would be written many times
+        self.attached = True
+
+    @contextmanager
+    def turn(self, snapshot: int, now: datetime) -> Iterator[bool]:
+        """A transaction that writes to the attached database; says whether the snapshot's lease stands."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            query = "SELECT 1 FROM impact_snapshots WHERE id = ? AND lease_until > ?"
+            yield self._db.execute(query, (snapshot, stored(now))).fetchone() is not None
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def write_new(self, kind: Kind, snapshot: int, first: int, last: int) -> None:
+        """In such a transaction: some of the new rows, by number."""
+        columns = f"{kind.columns}{', account_id' if kind is MAINTAINERS else ''}"
+        self._db.execute(
+            f"INSERT INTO {kind.table} ({columns}, from_snapshot) SELECT {columns}, ? FROM new_{kind.table} "  # noqa: S608
+            "WHERE rowid > ? AND rowid <= ?",
+            (snapshot, first, last),
+        )
+
+    def write_placed(self, table: str, first: int, last: int) -> None:
+        """In such a transaction: some of the pairs, by number."""
+        pairs = "SELECT account_id, id FROM placed WHERE rowid > ? AND rowid <= ?"
+        self._db.execute(f"INSERT OR IGNORE INTO {table} {pairs}", (first, last))
+
     def add(self, kind: Kind, rows: Iterable[Values]) -> None:
         """Put down rows of key, told columns and place, in any order."""
         self._into(f"read_{kind.table}", len(kind.key) + len(kind.told) + 1, rows)
 
-    def know(self, kind: Kind, rows: Iterable[Values]) -> None:
+    def know(self, kind: Kind, rows: Rows) -> None:
         """Put down what the database holds: key, told columns, id and account_id."""
         self._into(f"known_{kind.table}", len(kind.key) + len(kind.told) + 2, rows)
 
-    def know_accounts(self, rows: Iterable[Values]) -> None:
+    def know_accounts(self, rows: Rows) -> None:
         """Put down names and ids of accounts."""
-        self._into("accounts", 2, rows)
+        self._into("known_accounts", 2, rows)
 
     def names(self) -> Iterator[str]:
         """The accounts that were told of."""
         query = "SELECT DISTINCT account FROM told_ownerships"
         return (name for (name,) in self._db.execute(query))
 
-    def _into(self, table: str, width: int, rows: Iterable[Values]) -> None:
+    def _into(self, table: str, width: int, rows: Rows) -> None:
         self._db.execute("BEGIN")
-        self._db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", rows)  # noqa: S608
+        if isinstance(rows, str):
+            self._db.execute(f"INSERT INTO {table} {rows}")
+        else:
+            self._db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", rows)  # noqa: S608
         self._db.execute("COMMIT")
 
     def sort(self, kind: Kind) -> list[tuple[str, int, int]]:
@@ -152,7 +194,7 @@ class Scratch:
         told = [self._told(kind, name) for name in kind.told]
         same = " AND ".join(f"{value} IS k.{name}" for value, name in zip(told, kind.told, strict=True))
         account = "coalesce(k.account_id, a.id)" if kind is MAINTAINERS else "NULL"
-        accounts = "LEFT JOIN accounts a ON a.username = t.account" if kind is MAINTAINERS else ""
+        accounts = "LEFT JOIN known_accounts a ON a.username = t.account" if kind is MAINTAINERS else ""
         key = ", ".join(kind.key)
         self._db.execute(
             f"CREATE TABLE new_{kind.table} AS SELECT {', '.join(f't.{name}' for name in kind.key)}, "  # noqa: S608
@@ -187,7 +229,7 @@ class Scratch:
             (changed if known else added)[file] = count
         return added, changed
 
-    def guard(self, rows: Iterable[Values]) -> None:
+    def guard(self, rows: Rows) -> None:
         """Put down the packages that something rests on: key and told columns, as the database holds them."""
         self._into("guarded", len(PACKAGES.key) + len(PACKAGES.told), rows)
 
@@ -227,14 +269,15 @@ class Scratch:
         """Ids of rows that count no more."""
         return (id_ for (id_,) in self._db.execute(f"SELECT id FROM over_{kind.table} ORDER BY id"))  # noqa: S608
 
-    def place(self, pairs: Iterable[Values]) -> None:
-        """Put down accounts and ids of their new rows, in any order."""
+    def place(self, pairs: Rows) -> int:
+        """Put down accounts and ids of their new rows, in order; returns how many."""
         self._db.execute("CREATE TABLE placed (account_id, id)")
         self._into("placed", 2, pairs)
+        return self._count("placed")
 
-    def placed(self) -> Iterator[Values]:
-        """The same in order."""
-        return self._db.execute("SELECT account_id, id FROM placed ORDER BY account_id, id")
+    def count_new(self, kind: Kind) -> int:
+        """How many rows are to be stored."""
+        return self._count(f"new_{kind.table}")
 
     def work(self) -> int:
         """How many rows are to be written."""
