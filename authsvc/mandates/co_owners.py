@@ -48,15 +48,17 @@ def co_owners(account_id: int, *, now: datetime) -> CoOwners:
     A vouch takes that the package was shared for 90 days, and that the other account was here as long: a name at the
     registry alone gives no rights, so nobody may take the name of an absent maintainer and vouch.
     """
+    accepted = (of_account(account_id), Ownership.accepted_at <= now, is_current(Ownership))
     own = (
         select(Ownership.ecosystem, Ownership.package, Ownership.accepted_at, *FIGURES)
         .join(Package, _IS_OF, isouter=True)
-        .where(of_account(account_id), Ownership.accepted_at <= now, is_current(Ownership))
+        .where(*accepted)
     )
     mine = {(row.ecosystem, row.package): row for row in db.session().execute(own)}
     if not mine:
         return CoOwners()
     top = max(sorted(mine), key=lambda name: reach(impact(mine[name])))
+    names = select(Ownership.ecosystem, Ownership.package).where(*accepted).cte().prefix_with("MATERIALIZED").c
     others = (
         select(
             Ownership.ecosystem,
@@ -69,14 +71,14 @@ def co_owners(account_id: int, *, now: datetime) -> CoOwners:
         )
         .join(AccountRow, AccountRow.id == Ownership.account_id, isouter=True)
         .where(
-            Ownership.ecosystem.in_({ecosystem for ecosystem, _ in mine}),
-            Ownership.package.in_({package for _, package in mine}),
+            Ownership.ecosystem == names.ecosystem,
+            Ownership.package == names.package,
             Ownership.accepted_at <= now,
             is_current(Ownership),
             or_(Ownership.account_id.is_(None), Ownership.account_id != account_id),
         )
     )
-    everybody = [row for row in db.session().execute(others) if (row.ecosystem, row.package) in mine]
+    everybody = db.session().execute(others).all()
     rows = [row for row in everybody if row.accepted_at <= now - SENIOR_AFTER]
     of_top = [row for row in rows if (row.ecosystem, row.package) == top]
     live = [row for row in rows if row.account_id is not None and row.disabled_at is None]

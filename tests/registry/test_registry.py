@@ -219,7 +219,7 @@ def test_a_package_pushed_after_an_import_is_its_own_and_an_import_replaces_it(
     app: Flask, clock: Clock, put: Callable[..., TestResponse]
 ) -> None:
     with app.app_context():
-        snapshots.begin("a file", clock).make_current()
+        snapshots.begin("a file", clock).make_current(counted=None)
     put(PACKAGES + "a", {"dependents": 1})
     assert [row["from_snapshot"] for row in stored(app, Package)] == [1]
 
