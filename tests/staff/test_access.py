@@ -21,6 +21,7 @@ CHANGING = re.compile(r'nonce-?="?[\w-]+"?|value="[^"]+"|nonce="[^"]+"')
 NewClient = Callable[[], Visitor]
 MakeAccount = Callable[..., Person]
 MarkStaff = Callable[[Person], Person]
+LOOKS = {"/staff/mandates/phases/change"}  # shows what a change would do, by POST since a rule is long
 
 
 def views(app: Flask) -> Iterator[tuple[str, str, Action | str | None]]:
@@ -48,7 +49,7 @@ def test_every_view_of_the_console_carries_a_rule_for_staff_and_every_form_one_w
     for method, path, mark in found:
         assert isinstance(mark, Action), path
         assert TABLE[mark].staff, path
-        assert TABLE[mark].step_up is (method != "GET"), path
+        assert TABLE[mark].step_up is (method != "GET" and path not in LOOKS), path
 
 
 @pytest.mark.attack("A02")
