@@ -14,11 +14,13 @@ from authsvc.core.rate_limits import limited
 from authsvc.core.templating import date_words
 from authsvc.core.web import query_field, request_time, requires, text_field
 from authsvc.mandates import AdoptionDay, PhaseFigures
+from authsvc.policy.cohort import Phase
 from authsvc.policy.recovery import NoVote
 from authsvc.staff.blueprint import bp
 from authsvc.staff.words import MAX_REASON, MIN_REASON, NO_VOTES
 
 SOON = timedelta(days=30)
+FAR = timedelta(days=3650)
 PEOPLE_ON_PAGE = 25
 DAYS_IN_TABLE = 12
 DONE = {
@@ -44,19 +46,20 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Cohort:
-    """One phase with its bar."""
+    """One phase with its bar. `enforced_from`, `strength`: None by hand, or where there is no such phase any more."""
 
-    figures: PhaseFigures
-    strength: str
+    figures: PhaseFigures | AdoptionDay
+    enforced_from: datetime | None
+    strength: str | None
+    packages: int
     nothing: int
     percent: int  # that comply, rounded down
     parts: tuple[Part, ...]
     stopped_width: float
-    announced: datetime | None  # of a phase that is announced later: the figures are those of a plan
 
 
-def cohort(found: PhaseFigures, announced: datetime | None = None) -> Cohort:
-    """What the accounts of a phase have, as parts of one bar; `announced` of one that is still to come."""
+def cohort(found: PhaseFigures | AdoptionDay, rule: Phase | None, *, packages: int = 0) -> Cohort:
+    """What the accounts of a phase have, as parts of one bar."""
     nothing = found.accounts - found.with_two_keys - found.with_key - found.with_app
     whole, begin, parts = found.accounts or 1, 0.0, []
     for css, words, number in (
@@ -70,12 +73,13 @@ def cohort(found: PhaseFigures, announced: datetime | None = None) -> Cohort:
         begin += width
     return Cohort(
         figures=found,
-        strength=mandates.STRENGTH_WORDS[found.strength],
+        enforced_from=rule.enforced_from if rule else None,
+        strength=mandates.STRENGTH_WORDS[rule.strength.value] if rule else None,
+        packages=packages,
         nothing=nothing,
         percent=100 * found.met // whole,
         parts=tuple(parts),
         stopped_width=round(100 * found.stopped / whole, 2),
-        announced=announced,
     )
 
 
@@ -90,39 +94,73 @@ def some_days(days: list[AdoptionDay]) -> list[AdoptionDay]:
 @requires(Action.READ_STAFF)
 @limited("account")
 def mandate_figures() -> ResponseReturnValue:
-    """Phases with what their accounts have, the trend, people who are stopped or will be, and exemptions."""
-    now, show, page = request_time(), query_field("show", max_length=10), query_field("page", max_length=6)
-    chosen = show if show in TABS else "soon"
-    days, exempt = mandates.adoption(), mandates.standing_exemptions(now=now)
+    """Phases with what their accounts had when they were last counted, the trend, and exemptions.
+
+    Counts nothing itself: with half a million accounts that takes seconds.
+    """
+    now = request_time()
     try:
-        today = mandates.report(as_of=now, most=0)
-        later = {phase.name: phase.announced for phase in mandates.current_phases() if phase.announced > now}
-        planned = mandates.plan(as_of=max(later.values()), now=now, most=0).phases if later else ()
+        rules = mandates.current_phases()
     except mandates.BadPhases as error:
         return render_template("staff/mandates_unread.html", problem=str(error)), 503
-    stopped, soon = today.stopped_in_all, mandates.stopped(as_of=now + SOON, but_not_at=now)
-    count, as_of, but_not_at = (soon, now + SOON, now) if chosen == "soon" else (stopped, now, None)
+    days, later = mandates.adoption(), [phase for phase in rules if phase.announced > now]
+    counted, known = days[-1].day if days else None, {phase.name: phase for phase in rules}
+    rows = {row.phase: row for row in days if row.day == counted}
+    order = [*(name for name in known if name in rows), *(name for name in rows if name not in known)]
+    return render_template(
+        "staff/mandates.html",
+        counted=counted,
+        cohorts=[cohort(rows[name], known.get(name)) for name in order if known.get(name) not in later],
+        uncounted=[phase for phase in rules if phase.name not in rows and phase not in later],
+        later=later,
+        strengths=mandates.STRENGTH_WORDS,
+        trend=Markup(mandates.trend(days)) if days else None,  # noqa: S704 - `chart` escapes what it writes
+        days=some_days(days),
+        exemptions=mandates.standing_exemptions(now=now),
+        proposals=len(mandates.exemption_proposals(staff_id=access.require_principal().account_id, now=now)),
+    )
+
+
+@bp.get("/mandates/people")
+@requires(Action.READ_STAFF)
+@limited("account")
+def mandate_people() -> str:
+    """Who is stopped now by what was given, or will be in 30 days."""
+    now, show, page = request_time(), query_field("show", max_length=10), query_field("page", max_length=6)
+    chosen = show if show in TABS else "soon"
+    as_of, but_not_at = (now + SOON, now) if chosen == "soon" else (now, None)
+    count = mandates.stopped(as_of=as_of, but_not_at=but_not_at)
     pages = max(1, -(-count // PEOPLE_ON_PAGE))
     number = min(pages, max(1, int(page))) if page.isdecimal() else 1
     begin = (number - 1) * PEOPLE_ON_PAGE
     people = mandates.people(as_of=as_of, but_not_at=but_not_at, begin=begin, most=PEOPLE_ON_PAGE) if count else []
     return render_template(
-        "staff/mandates.html",
-        cohorts=[cohort(phase) for phase in today.phases if phase.phase not in later],
-        later=[cohort(phase, later[phase.phase]) for phase in planned if phase.phase in later],
-        nameless=today.names_without_account,
-        trend=Markup(mandates.trend(days)) if days else None,  # noqa: S704 - `chart` escapes what it writes
-        days=some_days(days),
-        tabs=TABS,
-        chosen=chosen,
-        stopped=stopped,
-        soon=soon,
-        people=people,
-        page=number,
-        pages=pages,
-        exemptions=exempt,
-        proposals=len(mandates.exemption_proposals(staff_id=access.require_principal().account_id, now=now)),
+        "staff/mandates_people.html", tabs=TABS, chosen=chosen, count=count, people=people, page=number, pages=pages
     )
+
+
+@bp.get("/mandates/plan")
+@requires(Action.READ_STAFF)
+@limited("account")
+def mandate_plan() -> ResponseReturnValue:
+    """Whom the phases cover and stop by a day, those included that are announced by then. Saves nothing."""
+    now, typed = request_time(), query_field("as-of", max_length=20)
+    day, found, rules = _day(typed) if typed else now, None, {}
+    wrong = day is None or not now.date() <= day.date() <= (now + FAR).date()
+    try:
+        if day is not None and not wrong:
+            rules = {phase.name: phase for phase in mandates.current_phases()}
+            found = mandates.plan(as_of=max(day, now), now=now, most=PEOPLE_ON_PAGE)
+    except mandates.BadPhases as error:
+        return render_template("staff/mandates_unread.html", problem=str(error)), 503
+    page = render_template(
+        "staff/mandates_plan.html",
+        day=typed or f"{now:%Y-%m-%d}",
+        found=found,
+        cohorts=[cohort(one, rules.get(one.phase), packages=one.packages) for one in found.phases] if found else [],
+        errors={"as-of": "Choose a day from today on, within ten years."} if wrong else {},
+    )
+    return page, 422 if wrong else 200
 
 
 @bp.get("/mandates/preview")

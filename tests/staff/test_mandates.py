@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 from flask import Flask
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from authsvc import accounts, audit, freezes, mandates
 from authsvc.audit import EventType
@@ -26,6 +26,8 @@ from tests.staff.conftest import Colleague
 
 MakeAccount = Callable[..., Person]
 PAGE = "/staff/mandates"
+PEOPLE = "/staff/mandates/people"
+PLAN = "/staff/mandates/plan"
 EXEMPTIONS = "/staff/mandates/exemptions"
 WHY = "Travels for a month without a key."
 DAY = timedelta(days=1)
@@ -57,9 +59,11 @@ def listed(page: str) -> list[str]:
 
 def test_without_anything_each_part_says_what_would_be_there(app: Flask, sam: Colleague) -> None:
     page = sam.visitor.get(PAGE).text
-    for words in ("Nobody is covered", "Nothing was kept yet", "nobody will be stopped", "Nobody is exempt"):
+    for words in ("Not counted yet", "Nothing was kept yet", "Nobody is exempt"):
         assert words in page
-    assert "has what is asked for" in sam.visitor.get(f"{PAGE}?show=now").text
+    assert "nobody will be stopped" in sam.visitor.get(PEOPLE).text
+    assert "has what is asked for" in sam.visitor.get(f"{PEOPLE}?show=now").text
+    assert "Nobody is covered" in sam.visitor.get(PLAN).text
     assert 'href="/staff/mandates"' in sam.visitor.get("/staff").text
 
 
@@ -74,28 +78,84 @@ def test_a_bar_says_who_complies_with_what_and_who_is_stopped(
     assert '<title id="bar1-title">team: 50 % comply</title>' in page
     assert "Of 4: 0 with two keys or more, 1 with one key, 1 with an app, 2 with nothing yet, 2 stopped." in page
     assert '<rect class="none" x="50.0" width="50.0" height="6"/>' in page
-    assert listed(sam.visitor.get(f"{PAGE}?show=now").text) == ["cid", "dan"]
-    assert listed(page) == []
+    assert listed(sam.visitor.get(f"{PEOPLE}?show=now").text) == ["cid", "dan"]
+    assert listed(sam.visitor.get(PEOPLE).text) == []
 
 
-def test_a_phase_that_is_announced_later_stands_there_with_what_it_would_do(
+def test_the_page_shows_what_was_counted_last_and_says_when_and_the_plan_what_is_so_now(
+    app: Flask, sam: Colleague, make_account: MakeAccount, team: Callable[..., None], clock: Clock
+) -> None:
+    make_account("ann")
+    team("ann", "bea", enforced_from=clock.now + 60 * DAY)
+    clock.advance(hours=20)
+    make_account("bea", totp_app=True)
+    with app.app_context():
+        mandates.apply(now=clock.now)
+    clock.advance(hours=12)
+    sam.visitor.sign_in(sam.person)
+    page = sam.visitor.get(PAGE).text
+    assert "As the worker counted them on 25 November 2026." in page
+    assert "<strong>1 of 2 comply</strong>" in page
+    make_account("cid")
+    team("cid", enforced_from=clock.now + 60 * DAY, name="other")
+    page = sam.visitor.get(PAGE).text
+    assert "<strong>1 of 2 comply</strong>" in page
+    assert "<h3>other</h3>\n<p>Not counted yet" in page
+    assert "By hand, or by a phase that there is no more." in page
+    assert "<strong>0 of 1 comply</strong>" in sam.visitor.get(PLAN).text
+
+
+def test_a_phase_that_is_announced_later_stands_there_and_the_plan_of_a_day_says_what_it_does(
     app: Flask, sam: Colleague, make_account: MakeAccount, clock: Clock
 ) -> None:
     make_account("ann", totp_app=True)
     for name in ("bea", "cid"):
         make_account(name)
     members = Cohort(accounts=frozenset({"ann", "bea", "cid"}))
-    told = clock.now + timedelta(seconds=1)
-    phase = Phase(name="team", cohort=members, announced=told, enforced_from=clock.now + 60 * DAY)
+    day = datetime(2026, 12, 24, tzinfo=UTC)
+    phase = Phase(name="team", cohort=members, announced=clock.now + timedelta(seconds=1), enforced_from=day)
     with request_to(app):
         mandates.change_phases([phase], reason="A test", set_by="test", now=clock.now)
     page = sam.visitor.get(PAGE).text
-    assert "No phase is announced" in page
-    assert (
-        "<strong>1 of 3 would comply</strong> (33 %): 1 an app, 2 nothing yet. 2 would be stopped on the day." in page
-    )
+    assert "Announced later" in page
+    assert f'href="{PLAN}?as-of=2026-12-24"' in page
+    assert listed(sam.visitor.get(f"{PLAN}?as-of=2026-12-23").text) == []
+    plan = sam.visitor.get(f"{PLAN}?as-of=2026-12-24").text
+    assert "<strong>1 of 3 comply</strong> (33 %): 1 an app, 2 nothing yet." in plan
+    assert "<dt>people are stopped then</dt><dd>2</dd>" in plan
+    assert listed(plan) == ["bea", "cid"]
+    assert "Nobody is covered" in sam.visitor.get(PLAN).text
     clock.advance(seconds=1)
-    assert "would comply" not in sam.visitor.get(PAGE).text
+    assert "Announced later" not in sam.visitor.get(PAGE).text
+
+
+@pytest.mark.parametrize(
+    ("day", "status"),
+    [
+        ("2026-11-23", 422),
+        ("2026-11-24", 200),
+        ("2036-11-21", 200),
+        ("2036-11-22", 422),
+        ("0001-01-01", 422),
+        ("9999-12-31", 422),
+        ("soon", 422),
+    ],
+)
+def test_a_plan_is_of_a_day_from_today_on_within_ten_years(day: str, status: int, sam: Colleague) -> None:
+    answer = sam.visitor.get(f"{PLAN}?as-of={day}")
+    assert answer.status_code == status
+    assert ("Choose a day from today on" in answer.text) is (status == 422)
+
+
+def test_the_overview_counts_no_accounts(app: Flask, sam: Colleague, team: Callable[..., None], clock: Clock) -> None:
+    """With half a million accounts each count takes seconds, and people look at it all day."""
+    team("sam", enforced_from=clock.now + DAY)
+    seen: list[str] = []
+    engine = app.extensions["authsvc.engine"]
+    event.listen(engine, "before_cursor_execute", lambda *call: seen.append(call[2]))
+    sam.visitor.get(PAGE)
+    assert seen
+    assert not [statement for statement in seen if "sum(" in statement or "count(" in statement]
 
 
 def test_people_are_about_to_be_stopped_from_thirty_days_before_the_day_to_the_day(
@@ -103,16 +163,16 @@ def test_people_are_about_to_be_stopped_from_thirty_days_before_the_day_to_the_d
 ) -> None:
     make_account("cid")
     team("cid", enforced_from=clock.now + 30 * DAY + timedelta(seconds=1))
-    assert listed(sam.visitor.get(PAGE).text) == []
+    assert listed(sam.visitor.get(PEOPLE).text) == []
     clock.advance(seconds=1)
-    assert listed(sam.visitor.get(PAGE).text) == ["cid"]
+    assert listed(sam.visitor.get(PEOPLE).text) == ["cid"]
     clock.advance(days=30, seconds=-1)
     sam.visitor.sign_in(sam.person)
-    assert listed(sam.visitor.get(PAGE).text) == ["cid"]
-    assert listed(sam.visitor.get(f"{PAGE}?show=now").text) == []
+    assert listed(sam.visitor.get(PEOPLE).text) == ["cid"]
+    assert listed(sam.visitor.get(f"{PEOPLE}?show=now").text) == []
     clock.advance(seconds=1)
-    assert listed(sam.visitor.get(PAGE).text) == []
-    assert listed(sam.visitor.get(f"{PAGE}?show=now").text) == ["cid"]
+    assert listed(sam.visitor.get(PEOPLE).text) == []
+    assert listed(sam.visitor.get(f"{PEOPLE}?show=now").text) == ["cid"]
 
 
 def test_whoever_is_exempt_is_stopped_when_that_ends(
@@ -123,11 +183,14 @@ def test_whoever_is_exempt_is_stopped_when_that_ends(
     until = clock.now + 10 * DAY
     with request_to(app):
         mandates.exempt(cid.id, reason="Travels.", until=until, set_by="operator", starts_at=clock.now, now=clock.now)
-    page = sam.visitor.get(PAGE).text
+    moment = until.strftime("%Y-%m-%dT%H:%M:%SZ")
+    page = sam.visitor.get(PEOPLE).text
     assert listed(page) == ["cid"]
-    assert page.count(until.strftime("%Y-%m-%dT%H:%M:%SZ")) == 2  # among the people, and among the exemptions
-    assert "Travels." in page
-    assert listed(sam.visitor.get(f"{PAGE}?show=now").text) == []
+    assert page.count(moment) == 1
+    overview = sam.visitor.get(PAGE).text
+    assert "Travels." in overview
+    assert overview.count(moment) == 1
+    assert listed(sam.visitor.get(f"{PEOPLE}?show=now").text) == []
 
 
 def test_somebody_whom_two_phases_stop_stands_there_once_with_the_first_day(
@@ -137,9 +200,9 @@ def test_somebody_whom_two_phases_stop_stands_there_once_with_the_first_day(
         make_account(name)
     team("ann", "bea", enforced_from=clock.now - DAY, name="early")
     team("ann", enforced_from=clock.now - 2 * DAY, name="earlier")
-    page = sam.visitor.get(f"{PAGE}?show=now").text
+    page = sam.visitor.get(f"{PEOPLE}?show=now").text
     assert listed(page) == ["ann", "bea"]
-    assert "1 person is" not in page
+    assert ">2 people now<" in page
     assert ">earlier</span>" in page
 
 
@@ -148,14 +211,14 @@ def test_many_people_come_in_pages(app: Flask, sam: Colleague, team: Callable[..
     for name in names:
         new_account(app, name)
     team(*names, enforced_from=clock.now)
-    first = sam.visitor.get(f"{PAGE}?show=now").text
+    first = sam.visitor.get(f"{PEOPLE}?show=now").text
     assert listed(first) == names[:-1]
     assert "Page 1 of 2." in first
-    assert f'href="{PAGE}?show=now&amp;page=2#people"' in first
+    assert f'href="{PEOPLE}?show=now&amp;page=2"' in first
     for page in ("2", "9", "999999"):
-        assert listed(sam.visitor.get(f"{PAGE}?show=now&page={page}").text) == names[-1:]
+        assert listed(sam.visitor.get(f"{PEOPLE}?show=now&page={page}").text) == names[-1:]
     for page in ("0", "x", "-1", "²"):
-        assert listed(sam.visitor.get(f"{PAGE}?show=now&page={page}").text) == names[:-1]
+        assert listed(sam.visitor.get(f"{PEOPLE}?show=now&page={page}").text) == names[:-1]
 
 
 def test_the_trend_is_drawn_without_a_style_of_its_own_and_stands_in_a_table(
@@ -231,7 +294,7 @@ def test_an_exemption_takes_two_people_and_is_mailed_and_logged_with_both_names(
     assert proposes(sam) == f"{EXEMPTIONS}?done=proposed"
     assert exempt(app, clock) == []
     assert outbox.to(alice.email) == []
-    assert "1 more to approve" in sue.visitor.get(PAGE).text
+    assert "1 to approve" in sue.visitor.get(PAGE).text
     seen = sue.visitor.get(EXEMPTIONS).text
     assert WHY in seen
     assert "Proposed by sam" in seen
