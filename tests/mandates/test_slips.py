@@ -1,6 +1,5 @@
 """A slip in `mandates.toml`, or one account's error, stops neither mails nor mandates nor anybody at the door."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -28,17 +27,6 @@ SLIP = "[top-100]\nenforced = 2027-01-01\n"
 def slip(app: Flask) -> None:
     """A file of phases that cannot be used."""
     (app.extensions["authsvc.settings"].instance / "mandates.toml").write_text(SLIP)
-
-
-@pytest.fixture(autouse=True)
-def logs_come_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also after a test that ran a command in this process, which sets up the log of a program."""
-    for name in ("authsvc", "authsvc.mandates", "authsvc.mandates.phases", "authsvc.mandates.telling"):
-        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
-        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
-        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
-    logging.getLogger("authsvc").manager._clear_cache()  # type: ignore[attr-defined]  # levels are remembered
-    monkeypatch.setattr(logging.root.manager, "disable", 0)
 
 
 def test_what_was_written_down_last_goes_on_with_a_slip_in_the_file(
