@@ -13,9 +13,7 @@ from authsvc.core.assurance import AUTHENTICATORS, PHISHING_RESISTANT, Acr, Acti
 class Rule:
     """What one action asks for."""
 
-    in_hold: (
-        bool  # allowed in a hold, or before what was enrolled is senior (POLICY 5: sign in and out, read, revoke, add)
-    )
+    in_hold: bool  # allowed in a hold, or before what is enrolled is senior (POLICY 5: sign in, read, revoke, add)
     under_unmet_mandate: bool = False  # allowed before what a mandate asks for is enrolled and shown: read, end, enrol
     step_up: bool = False  # proved again, bound to the action and its parameters (POLICY 4)
     scope: str | None = None  # a token with this scope may do it; without one only a session may
