@@ -149,9 +149,11 @@ def gathered(tmp_path: Path, text: str) -> Iterator[importing.Gathered]:
     found.close()
 
 
-def load(app: Flask, tmp_path: Path, text: str, clock: Clock, at: Callable[[], None] = lambda: None) -> Any:
-    """Load a snapshot; `at` is called when everything was put down and nothing counts yet."""
-    calls = iter([False, True])
+def load(
+    app: Flask, tmp_path: Path, text: str, clock: Clock, at: Callable[[], None] = lambda: None, batch: int = 2
+) -> Any:
+    """Load a snapshot of two batches; `at` is called after one of them, when nothing counts yet."""
+    calls = iter([batch == 1, batch == 2])
 
     def written(_: int) -> None:
         if next(calls, False):
@@ -224,14 +226,17 @@ def test_the_next_import_sweeps_up_what_a_killed_one_left(
     assert rows(app) == (0, 1, 1)
 
 
-def test_an_import_taken_for_dead_never_counts(app: Flask, tmp_path: Path, clock: Clock) -> None:
+@pytest.mark.parametrize("batch", [1, 2])
+def test_an_import_taken_for_dead_writes_no_more_and_never_counts(
+    app: Flask, tmp_path: Path, clock: Clock, batch: int
+) -> None:
     def stand_still() -> None:
         clock.advance(seconds=LEASE.total_seconds())
         mandates.tidy_imports(now=clock())
 
     many = OWNERS + "".join(f"npm,p{n},alice,owner,\n" for n in range(2 * pace.FIRST))
     with pytest.raises(Lost):
-        load(app, tmp_path, many, clock, at=stand_still)
+        load(app, tmp_path, many, clock, at=stand_still, batch=batch)
     assert rows(app) == (0, 0, 0)
 
 
